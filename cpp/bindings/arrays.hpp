@@ -1,0 +1,106 @@
+// NumPy arrays as pointers, and C++ buffers as NumPy arrays: the only place where one becomes the
+// other. Used by the register_*.cpp files. Arrays are checked in Python; what is not C-contiguous
+// or of another dtype is refused here by overload resolution.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "base/aligned_buffer.hpp"
+#include "base/flush_to_zero.hpp"
+#include "base/interrupt.hpp"
+#include "kernels/lists.hpp"
+#include "ops/loss.hpp"
+
+namespace chainrule::bindings {
+
+namespace py = pybind11;
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+template <class T>
+using OptionalArray = std::optional<Array<T>>;
+
+template <class T>
+const T* read(const Array<T>& array) {
+  return array.data();
+}
+template <class T>
+const T* read(const OptionalArray<T>& array) {
+  return array ? array->data() : nullptr;
+}
+// Throws std::domain_error for a read-only array.
+template <class T>
+T* write(Array<T>& array) {
+  return array.mutable_data();
+}
+template <class T>
+T* write(OptionalArray<T>& array) {
+  return array ? array->mutable_data() : nullptr;
+}
+
+// A view of memory that `owner` keeps alive.
+template <class T>
+py::array view(AlignedBuffer<T>& buffer, py::handle owner) {
+  return py::array(py::dtype::of<T>(), {buffer.size()}, {}, buffer.data(), owner);
+}
+
+// Targets as Python gives them: values or probabilities of T, or int32 labels.
+template <class T>
+TargetView<T> target_view(const py::array& targets, const OptionalArray<T>& sample_weight) {
+  TargetView<T> view;
+  view.sample_weights = read(sample_weight);
+  if (py::isinstance<py::array_t<int32_t>>(targets)) {
+    view.labels = static_cast<const int32_t*>(targets.data());
+  } else if (py::isinstance<py::array_t<T>>(targets)) {
+    view.targets = static_cast<const T*>(targets.data());
+    view.columns = targets.ndim() > 1 ? targets.shape(1) : 1;
+  } else {
+    throw py::type_error("targets must be int32 labels or have the dtype of the outputs");
+  }
+  return view;
+}
+
+inline Reduction reduction_of(std::string_view name) {
+  return name == "sum" ? Reduction::kSum : Reduction::kMean;
+}
+
+// The index of a name in a list of infos or names.
+template <class List>
+int index_of(const List& list, std::string_view name, const char* what) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    if constexpr (requires { list[i].name; }) {
+      if (list[i].name == name) return static_cast<int>(i);
+    } else {
+      if (list[i] == name) return static_cast<int>(i);
+    }
+  }
+  throw py::value_error("unknown " + std::string(what) + " '" + std::string(name) + "'");
+}
+
+inline Activation activation_of(std::string_view name) {
+  return static_cast<Activation>(index_of(kActivations, name, "activation"));
+}
+
+// Runs arithmetic without the GIL and with denormals flushed.
+template <class Function>
+auto compute(const Function& function) {
+  const py::gil_scoped_release release;
+  const FlushToZero flush;
+  return function();
+}
+
+// For Interrupt: true when a signal handler raised, such as Ctrl-C's KeyboardInterrupt.
+inline bool signal_raised() {
+  const py::gil_scoped_acquire acquire;
+  const KeepDenormals mode;  // the handler may be anybody's code
+  return PyErr_CheckSignals() != 0;
+}
+
+}  // namespace chainrule::bindings

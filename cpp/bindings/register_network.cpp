@@ -1,0 +1,153 @@
+// The network, once for float (Mlp32) and once for double (Mlp64).
+#include "arrays.hpp"
+#include "binding_types.hpp"
+#include "register.hpp"
+
+namespace chainrule::bindings {
+namespace {
+
+using namespace py::literals;
+
+const char* role_name(Role role) {
+  switch (role) {
+    case Role::kWeight:
+      return "weight";
+    case Role::kBias:
+      return "bias";
+    case Role::kScale:
+      return "scale";
+    case Role::kShift:
+      break;
+  }
+  return "shift";
+}
+
+py::list parameter_blocks(const std::vector<ParameterBlock>& blocks) {
+  py::list result;
+  for (const ParameterBlock& block : blocks) {
+    py::dict row;
+    row["layer"] = block.layer;
+    row["role"] = role_name(block.role);
+    row["offset"] = block.offset;
+    row["shape"] = block.role == Role::kWeight
+                       ? py::object(py::make_tuple(block.rows, block.columns))
+                       : py::object(py::make_tuple(block.columns));
+    result.append(row);
+  }
+  return result;
+}
+
+// Runs `function`; raises what a signal handler raised meanwhile.
+template <class Function>
+auto compute_interruptible(Context& context, const Function& function) {
+  context.interrupt() = Interrupt(signal_raised);
+  const auto result = compute(function);
+  const bool is_stopped = context.interrupt().is_stopped();
+  context.interrupt() = Interrupt();
+  if (is_stopped) throw py::error_already_set();
+  return result;
+}
+
+template <class T>
+void register_mlp(py::module_& module, const char* name) {
+  using Model = BoundMlp<T>;
+  py::class_<Model>(module, name)
+      .def(py::init<int64_t, std::vector<LayerSpec>, uint64_t>(), "in_features"_a, "layers"_a,
+           "seed"_a)
+      .def_property_readonly("parameters",
+                             [](py::object self) {
+                               return view(self.cast<Model&>().mlp.parameters(), self);
+                             })
+      .def_property_readonly("gradient",
+                             [](py::object self) {
+                               return view(self.cast<Model&>().gradient_buffer(), self);
+                             })
+      .def_property_readonly("running_statistics",
+                             [](py::object self) {
+                               return view(self.cast<Model&>().mlp.running_statistics(), self);
+                             })
+      .def("parameter_blocks", [](const Model& self) { return parameter_blocks(self.mlp.blocks()); })
+      .def("initialize", [](Model& self, uint64_t seed) { self.mlp.initialize(seed); }, "seed"_a)
+      .def(
+          "predict",
+          [](const Model& self, const Array<T>& x, Array<T> out) {
+            T* y = write(out);
+            Context context;
+            compute_interruptible(context, [&] {
+              self.mlp.predict(context, read(x), x.shape(0), y);
+              return 0;
+            });
+          },
+          "x"_a.noconvert(), "out"_a.noconvert())
+      .def(
+          "forward",
+          [](Model& self, const Array<T>& x, bool training, uint64_t step, Array<T> out) {
+            T* y = write(out);
+            self.input = x;
+            compute_interruptible(self.context, [&] {
+              self.workspace.reserve(x.shape(0), x.shape(1), self.mlp.layers(), true);
+              const T* outputs = self.mlp.forward(self.context, self.workspace, read(x),
+                                                  x.shape(0), training, step);
+              std::copy_n(outputs, out.size(), y);
+              self.mlp.commit_running_statistics(self.workspace);
+              return 0;
+            });
+          },
+          "x"_a.noconvert(), "training"_a, "step"_a, "out"_a.noconvert())
+      .def(
+          "backward",
+          [](Model& self, const Array<T>& grad_output, OptionalArray<T> grad_x) {
+            T *gx = write(grad_x), *gradient = self.gradient_buffer().data();
+            compute_interruptible(self.context, [&] {
+              std::copy_n(read(grad_output), grad_output.size(),
+                          self.workspace.gradients[0].data());
+              self.mlp.backward(self.context, self.workspace, read(self.input), gx, gradient);
+              return 0;
+            });
+          },
+          "grad_output"_a.noconvert(), "grad_x"_a.noconvert())
+      .def(
+          "loss_and_gradient",
+          [](Model& self, const Array<T>& x, const py::array& targets, const LossSpec& loss,
+             const OptionalArray<T>& sample_weight, const std::string& reduction, double l1,
+             double l2, bool penalize_biases, bool training, uint64_t step,
+             OptionalArray<T> grad_x) {
+            const TargetView<T> view = target_view<T>(targets, sample_weight);
+            const LossFunction<T> function(loss);
+            T *gx = write(grad_x), *gradient = self.gradient_buffer().data();
+            Context context;
+            Workspace<T> workspace;
+            return compute_interruptible(context, [&] {
+              return self.mlp.loss_and_gradient(context, workspace, read(x), x.shape(0), view,
+                                                function, reduction_of(reduction),
+                                                {l1, l2, penalize_biases}, training, step, gx,
+                                                gradient);
+            });
+          },
+          "x"_a.noconvert(), "targets"_a, "loss"_a, "sample_weight"_a.noconvert(), "reduction"_a,
+          "l1"_a, "l2"_a, "penalize_biases"_a, "training"_a, "step"_a, "grad_x"_a.noconvert());
+}
+
+}  // namespace
+
+void register_network(py::module_& module) {
+  py::class_<LayerSpec>(module, "LayerSpec")
+      .def(py::init([](int64_t out_features, const std::string& activation, double parameter,
+                       double dropout, const std::string& norm, bool bias,
+                       const std::string& initializer) {
+             return LayerSpec{
+                 out_features,
+                 activation_of(activation),
+                 parameter,
+                 dropout,
+                 norm == "layer" ? Norm::kLayer : (norm == "batch" ? Norm::kBatch : Norm::kNone),
+                 bias,
+                 static_cast<Initializer>(index_of(kInitializers, initializer, "initializer"))};
+           }),
+           "out_features"_a, "activation"_a, "parameter"_a, "dropout"_a, "norm"_a, "bias"_a,
+           "initializer"_a);
+  register_mlp<float>(module, "Mlp32");
+  register_mlp<double>(module, "Mlp64");
+}
+
+}  // namespace chainrule::bindings

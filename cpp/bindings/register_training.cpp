@@ -1,0 +1,177 @@
+// Trainers, optimizer steps and schedules.
+#include "binding_types.hpp"
+#include "register.hpp"
+#include "training/trainer.hpp"
+
+namespace chainrule::bindings {
+namespace {
+
+using namespace py::literals;
+
+const char* status_name(RunStatus status) {
+  switch (status) {
+    case RunStatus::kRunning:
+      return "running";
+    case RunStatus::kEpochEnd:
+      return "epoch_end";
+    case RunStatus::kConverged:
+      return "converged";
+    case RunStatus::kLoss:
+      return "loss";
+    case RunStatus::kGradient:
+      return "gradient";
+    case RunStatus::kParameters:
+      return "parameters";
+    case RunStatus::kInterrupted:
+      break;
+  }
+  return "interrupted";
+}
+
+template <class T>
+struct BoundTrainer {
+  BoundTrainer(BoundMlp<T>& model, TrainerOptions options) : trainer(model.mlp, std::move(options)) {}
+
+  Trainer<T> trainer;
+  // Of the bound dataset, kept alive:
+  Array<T> x;
+  py::array targets;
+  OptionalArray<T> sample_weight;
+};
+
+template <class T, class Function>
+RunResult run_interruptible(BoundTrainer<T>& self, const Function& function) {
+  Context& context = self.trainer.context();
+  context.interrupt() = Interrupt(signal_raised);
+  const RunResult result = compute(function);
+  context.interrupt() = Interrupt();
+  if (result.status == RunStatus::kInterrupted) throw py::error_already_set();
+  return result;
+}
+
+template <class T>
+void register_trainer(py::module_& module, const char* name) {
+  using Bound = BoundTrainer<T>;
+  py::class_<Bound>(module, name)
+      .def(py::init([](BoundMlp<T>& model, const LossSpec& loss, const OptimizerSpec& optimizer,
+                       const ScheduleSpec& schedule, double l1, double l2, bool penalize_biases,
+                       double clip_norm, double clip_value, uint64_t seed) {
+             return std::make_unique<Bound>(
+                 model, TrainerOptions{loss, optimizer, schedule, {l1, l2, penalize_biases},
+                                       clip_norm, clip_value, seed});
+           }),
+           "model"_a, "loss"_a, "optimizer"_a, "schedule"_a, "l1"_a, "l2"_a, "penalize_biases"_a,
+           "clip_norm"_a, "clip_value"_a, "seed"_a, py::keep_alive<1, 2>())
+      .def_property(
+          "epoch", [](const Bound& self) { return self.trainer.epoch; },
+          [](Bound& self, int64_t epoch) { self.trainer.epoch = epoch; })
+      .def_property(
+          "step_count", [](const Bound& self) { return self.trainer.step_count; },
+          [](Bound& self, int64_t steps) { self.trainer.step_count = steps; })
+      .def_property(
+          "learning_rate_scale",
+          [](const Bound& self) { return self.trainer.learning_rate_scale; },
+          [](Bound& self, double scale) { self.trainer.learning_rate_scale = scale; })
+      .def_property_readonly("learning_rate",
+                             [](const Bound& self) { return self.trainer.learning_rate(); })
+      .def_property_readonly("states",
+                             [](py::object self) {
+                               py::list states;
+                               for (AlignedBuffer<T>& state :
+                                    self.cast<Bound&>().trainer.states()) {
+                                 states.append(state.empty() ? py::object(py::none())
+                                                             : py::object(view(state, self)));
+                               }
+                               return states;
+                             })
+      .def(
+          "step",
+          [](Bound& self, const Array<T>& x, const py::array& targets,
+             const OptionalArray<T>& sample_weight) {
+            const Batch<T> batch{read(x), x.shape(0), target_view<T>(targets, sample_weight)};
+            return run_interruptible(self, [&] { return self.trainer.step(batch); });
+          },
+          "x"_a.noconvert(), "targets"_a, "sample_weight"_a.noconvert())
+      .def(
+          "bind",
+          [](Bound& self, const Array<T>& x, const py::array& targets,
+             const OptionalArray<T>& sample_weight, int64_t batch_size, bool shuffle,
+             int64_t total_epochs) {
+            const Dataset<T> data{read(x), x.shape(0), x.shape(1),
+                                  target_view<T>(targets, sample_weight)};
+            self.trainer.bind(data, batch_size, shuffle, total_epochs);
+            self.x = x;
+            self.targets = targets;
+            self.sample_weight = sample_weight;
+          },
+          "x"_a.noconvert(), "targets"_a, "sample_weight"_a.noconvert(), "batch_size"_a,
+          "shuffle"_a, "total_epochs"_a)
+      .def("unbind",
+           [](Bound& self) {
+             self.trainer.unbind();
+             self.x = Array<T>();
+             self.targets = py::array();
+             self.sample_weight.reset();
+           })
+      .def(
+          "run",
+          [](Bound& self, int64_t max_steps) {
+            return run_interruptible(self, [&] { return self.trainer.run(max_steps); });
+          },
+          "max_steps"_a);
+}
+
+template <class T>
+void register_optimizer_step(py::module_& module) {
+  module.def(
+      "optimizer_step",
+      [](const OptimizerSpec& spec, int64_t step, double learning_rate, Array<T> parameters,
+         const Array<T>& gradient, std::vector<OptionalArray<T>> states, double clip_value,
+         double grad_scale) {
+        OptimizerSlice<T> slice{write(parameters), read(gradient), {}, parameters.size(), true};
+        for (size_t i = 0; i < states.size(); ++i) slice.states[i] = write(states[i]);
+        compute([&] {
+          OptimizerStepper<T> stepper(spec);
+          stepper.prepare(step, learning_rate, grad_scale, clip_value);
+          stepper.apply(slice);
+          return 0;
+        });
+      },
+      "spec"_a, "step"_a, "learning_rate"_a, "parameters"_a.noconvert(), "gradient"_a.noconvert(),
+      "states"_a, "clip_value"_a, "grad_scale"_a);
+}
+
+}  // namespace
+
+void register_training(py::module_& module) {
+  py::class_<OptimizerSpec>(module, "OptimizerSpec")
+      .def(py::init([](const std::string& name, double weight_decay, std::vector<double> values) {
+             const bool is_lbfgs = name == kLbfgsInfo.name;
+             const auto optimizer =
+                 is_lbfgs ? Optimizer::sgd
+                          : static_cast<Optimizer>(index_of(kOptimizers, name, "optimizer"));
+             return OptimizerSpec{optimizer, is_lbfgs, weight_decay, std::move(values)};
+           }),
+           "name"_a, "weight_decay"_a, "values"_a);
+  module.def("optimizer_states", kept_states, "spec"_a);
+  py::class_<ScheduleSpec>(module, "ScheduleSpec")
+      .def(py::init([](const std::string& name, double learning_rate, std::vector<double> values) {
+             return ScheduleSpec{static_cast<Schedule>(index_of(kSchedules, name, "schedule")),
+                                 learning_rate, std::move(values)};
+           }),
+           "name"_a, "learning_rate"_a, "values"_a);
+  module.def("schedule_value", learning_rate, "spec"_a, "step"_a, "steps_per_epoch"_a,
+             "total_steps"_a);
+  py::class_<RunResult>(module, "RunResult")
+      .def_readonly("steps", &RunResult::steps)
+      .def_readonly("loss_sum", &RunResult::loss_sum)
+      .def_readonly("weight_sum", &RunResult::weight_sum)
+      .def_property_readonly("status",
+                             [](const RunResult& self) { return status_name(self.status); });
+  register_trainer<float>(module, "Trainer32");
+  register_trainer<double>(module, "Trainer64");
+  register_optimizer_step<float>(module);
+  register_optimizer_step<double>(module);
+}
+
+}  // namespace chainrule::bindings

@@ -1,0 +1,63 @@
+// An owned, 64-byte aligned array of plain numbers; the only place that allocates for arithmetic.
+// Used by every layer above.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+#include "base/checks.hpp"
+
+namespace chainrule {
+
+// A cache line, and the widest vector register.
+inline constexpr std::size_t kAlignment = 64;
+
+template <class T>
+class AlignedBuffer {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  AlignedBuffer() = default;
+
+  // Zero-filled. Throws std::length_error when the size in bytes overflows, std::bad_alloc.
+  explicit AlignedBuffer(int64_t size) : size_(size) {
+    if (size == 0) return;
+    const auto bytes = static_cast<std::size_t>(checked_product(size, int64_t{sizeof(T)}));
+    data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{kAlignment}));
+    std::memset(static_cast<void*>(data_), 0, bytes);
+  }
+
+  AlignedBuffer(const AlignedBuffer& other) : AlignedBuffer(other.size_) {
+    if (size_ > 0) std::memcpy(data_, other.data_, static_cast<std::size_t>(size_) * sizeof(T));
+  }
+  AlignedBuffer(AlignedBuffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  AlignedBuffer& operator=(AlignedBuffer other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~AlignedBuffer() { ::operator delete(data_, std::align_val_t{kAlignment}); }
+
+  // Makes room for at least `size` elements; contents are lost when it grows.
+  void reserve(int64_t size) {
+    if (size > size_) *this = AlignedBuffer(size);
+  }
+
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+  int64_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  T& operator[](int64_t i) { return data_[i]; }
+  const T& operator[](int64_t i) const { return data_[i]; }
+
+ private:
+  T* data_ = nullptr;
+  int64_t size_ = 0;
+};
+
+}  // namespace chainrule

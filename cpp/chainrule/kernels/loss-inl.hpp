@@ -1,0 +1,283 @@
+// The losses, value and gradient in one pass. Compiled per variant; a row of losses.inc names a
+// function of this file, `<name>_loss`, which keeps the contract of LossKernel.
+//
+// Targets of the losses with several output columns for one target column:
+//   quantile      outputs (m, t Q): column j Q + q predicts quantile values[q] of target j
+//   gaussian_nll  outputs (m, 2 t): columns [0, t) are means, [t, 2 t) log variances
+// Sources: huber Huber 1964; quantile Koenker and Bassett 1978; label smoothing Szegedy et al.
+// 2016; gaussian_nll Nix and Weigend 1994.
+#pragma once
+
+#include "kernels/activation-inl.hpp"
+#include "kernels/loops-inl.hpp"
+
+namespace chainrule {
+namespace {
+
+// What a function of one output and one target gives.
+template <class T>
+struct ValueAndSlope {
+  Vec<T> value, slope;
+};
+
+// Losses whose row loss is a sum over columns of function(output, target).
+template <class T, class Function>
+CHAINRULE_INLINE double elementwise_loss(const LossArguments<T>& args, const Function& function) {
+  // One run over `size` elements that share a weight, or have one each.
+  DoubleSum<T> sum;
+  const auto run = [&](int64_t start, int64_t size, auto weight) {
+    sum.add(size, [&](int64_t i, auto lanes) {
+      const ValueAndSlope<T> result =
+          function(lanes.load(args.outputs + start + i), lanes.load(args.targets + start + i));
+      const Vec<T> w = weight(i, lanes);
+      if (args.gradient != nullptr) {
+        lanes.store(args.gradient + start + i,
+                    result.slope * (w * Vec<T>::broadcast(args.scale)));
+      }
+      return w * result.value;
+    });
+  };
+  if (args.row_weights == nullptr) {
+    run(0, args.rows * args.columns, [](int64_t, auto) { return constant<T>(1); });
+  } else if (args.columns == 1) {
+    run(0, args.rows, [&](int64_t i, auto lanes) { return lanes.load(args.row_weights + i); });
+  } else {
+    for (int64_t r = 0; r < args.rows; ++r) {
+      const Vec<T> w = Vec<T>::broadcast(args.row_weights[r]);
+      run(r * args.columns, args.columns, [w](int64_t, auto) { return w; });
+    }
+  }
+  return sum.total();
+}
+
+template <class T>
+double mse_loss(const LossArguments<T>& args) {
+  return elementwise_loss(args, [](Vec<T> output, Vec<T> target) {
+    const Vec<T> d = output - target;
+    return ValueAndSlope<T>{d * d, d + d};
+  });
+}
+
+template <class T>
+double mae_loss(const LossArguments<T>& args) {
+  return elementwise_loss(args, [](Vec<T> output, Vec<T> target) {
+    const Vec<T> d = output - target;
+    const Vec<T> zero = Vec<T>::zero();
+    return ValueAndSlope<T>{abs(d), select(d == zero, zero, copysign(constant<T>(1), d))};
+  });
+}
+
+template <class T>
+double huber_loss(const LossArguments<T>& args) {
+  const Vec<T> delta = Vec<T>::broadcast(args.parameter);
+  return elementwise_loss(args, [delta](Vec<T> output, Vec<T> target) {
+    const Vec<T> d = output - target;
+    const Vec<T> size = abs(d);
+    const Vec<T> half = constant<T>(0.5);
+    const auto inside = size <= delta;
+    return ValueAndSlope<T>{select(inside, half * (d * d), delta * (size - half * delta)),
+                            select(inside, d, copysign(delta, d))};
+  });
+}
+
+// Of logits: softplus(z) - y z.
+template <class T>
+double binary_cross_entropy_loss(const LossArguments<T>& args) {
+  return elementwise_loss(args, [](Vec<T> logit, Vec<T> target) {
+    return ValueAndSlope<T>{softplus(logit) - target * logit, sigmoid(logit) - target};
+  });
+}
+
+// Of the log rate: exp(z) - y z.
+template <class T>
+double poisson_loss(const LossArguments<T>& args) {
+  return elementwise_loss(args, [](Vec<T> log_rate, Vec<T> target) {
+    const Vec<T> rate = exp(log_rate);
+    return ValueAndSlope<T>{rate - target * log_rate, rate - target};
+  });
+}
+
+template <class T>
+double quantile_loss(const LossArguments<T>& args) {
+  const int64_t targets = args.columns / args.value_count;
+  double total = 0;
+  for (int64_t r = 0; r < args.rows; ++r) {
+    const T weight = args.row_weights == nullptr ? T{1} : args.row_weights[r];
+    for (int64_t j = 0; j < targets; ++j) {
+      for (int64_t q = 0; q < args.value_count; ++q) {
+        const int64_t i = r * args.columns + j * args.value_count + q;
+        const T level = args.values[q];
+        const T error = args.targets[r * targets + j] - args.outputs[i];
+        const T slope = error > 0 ? level : error < 0 ? level - T{1} : T{0};
+        // NaN must reach the total, so the value is a product with the error itself.
+        total += static_cast<double>(weight * (slope * error));
+        if (args.gradient != nullptr) args.gradient[i] = -slope * (weight * args.scale);
+      }
+    }
+  }
+  return total;
+}
+
+template <class T>
+double gaussian_nll_loss(const LossArguments<T>& args) {
+  const int64_t targets = args.columns / 2;
+  DoubleSum<T> sum;
+  for (int64_t r = 0; r < args.rows; ++r) {
+    const T* mean = args.outputs + r * args.columns;
+    const T* log_variance = mean + targets;
+    const T* target = args.targets + r * targets;
+    T* gradient = args.gradient == nullptr ? nullptr : args.gradient + r * args.columns;
+    const Vec<T> w = args.row_weights == nullptr ? constant<T>(1)
+                                                 : Vec<T>::broadcast(args.row_weights[r]);
+    const Vec<T> half = constant<T>(0.5);
+    sum.add(targets, [&](int64_t j, auto lanes) {
+      const Vec<T> d = lanes.load(mean + j) - lanes.load(target + j);
+      const Vec<T> s = lanes.load(log_variance + j);
+      const Vec<T> precision = exp(-s);
+      const Vec<T> scaled = d * precision;
+      if (gradient != nullptr) {
+        const Vec<T> factor = w * Vec<T>::broadcast(args.scale);
+        lanes.store(gradient + j, scaled * factor);
+        lanes.store(gradient + targets + j, half * (constant<T>(1) - d * scaled) * factor);
+      }
+      return w * (half * fma(d, scaled, s));
+    });
+  }
+  return sum.total();
+}
+
+// Softmax and cross-entropy of one row of logits, fused. With target distribution q (a label or
+// probabilities, smoothed by epsilon) and class weights w:
+//   loss = sum_c w_c q_c (log sum_k exp(z_k) - z_c)
+//   gradient_c = softmax_c * (sum_k w_k q_k) - w_c q_c
+template <class T>
+class CrossEntropyRow {
+ public:
+  CrossEntropyRow(const LossArguments<T>& args, int64_t row)
+      : args_(args),
+        logits_(args.outputs + row * args.columns),
+        columns_(args.columns),
+        uniform_(args.parameter / static_cast<T>(args.columns)),
+        kept_(T{1} - args.parameter) {
+    max_ = row_max();
+    const Vec<T> max = Vec<T>::broadcast(max_);
+    T* exponentials = args.gradient == nullptr ? nullptr : args.gradient + row * columns_;
+    sum_ = row_sum<T>(columns_, [&](int64_t c, auto lanes) {
+      const Vec<T> e = exp(lanes.load(logits_ + c) - max);
+      if (exponentials != nullptr) lanes.store(exponentials + c, e);
+      return first_lanes(e, lanes);
+    });
+    log_sum_ = on_scalar<T>([](Vec<T> x) { return log(x); }, sum_);
+  }
+
+  // Labels without smoothing and class weights, the common case, need one element.
+  double label_loss(int32_t label) const {
+    return static_cast<double>(kept_ * class_weight(label) * ((max_ - logits_[label]) + log_sum_));
+  }
+
+  // The part of the loss of target distribution q(c, lanes), already weighted.
+  template <class Distribution>
+  double loss(const Distribution& q) const {
+    const Vec<T> max = Vec<T>::broadcast(max_);
+    const Vec<T> log_sum = Vec<T>::broadcast(log_sum_);
+    DoubleSum<T> sum;
+    sum.add(columns_, [&](int64_t c, auto lanes) {
+      return q(c, lanes) * ((max - lanes.load(logits_ + c)) + log_sum);
+    });
+    return sum.total();
+  }
+
+  // gradient = factor * (softmax * mass - q); the row of the gradient holds the exponentials.
+  template <class Distribution>
+  void gradient(T* row, T mass, T factor, const Distribution& q) const {
+    const Vec<T> scale = Vec<T>::broadcast(mass / sum_);
+    const Vec<T> f = Vec<T>::broadcast(factor);
+    for_vectors<T>(columns_, [&](int64_t c, auto lanes) {
+      lanes.store(row + c, (lanes.load(row + c) * scale - q(c, lanes)) * f);
+    });
+  }
+
+  T class_weight(int64_t c) const { return args_.value_count > 0 ? args_.values[c] : T{1}; }
+  T uniform() const { return uniform_; }
+  T kept() const { return kept_; }
+
+ private:
+  // Lanes past the end set to 0, for a sum.
+  static CHAINRULE_INLINE Vec<T> first_lanes(Vec<T> v, WholeLanes<T>) { return v; }
+  static CHAINRULE_INLINE Vec<T> first_lanes(Vec<T> v, FirstLanes<T> lanes) {
+    T values[Vec<T>::kLanes];
+    v.store(values);
+    return lanes.load(values);
+  }
+
+  T row_max() const {
+    T lanes[Vec<T>::kLanes];
+    Vec<T> max_lanes = Vec<T>::broadcast(logits_[0]);
+    int64_t c = 0;
+    for (; c + Vec<T>::kLanes <= columns_; c += Vec<T>::kLanes) {
+      max_lanes = max(max_lanes, Vec<T>::load(logits_ + c));
+    }
+    max_lanes.store(lanes);
+    T result = lanes[0];
+    for (int64_t l = 1; l < Vec<T>::kLanes; ++l) result = result > lanes[l] ? result : lanes[l];
+    for (; c < columns_; ++c) result = result > logits_[c] ? result : logits_[c];
+    return result;
+  }
+
+  const LossArguments<T>& args_;
+  const T* logits_;
+  int64_t columns_;
+  T uniform_, kept_;
+  T max_ = 0, sum_ = 0, log_sum_ = 0;
+};
+
+template <class T>
+double cross_entropy_loss(const LossArguments<T>& args) {
+  if (args.columns == 0) return 0;
+  const bool plain = args.parameter == 0 && args.value_count == 0;
+  double total = 0;
+  for (int64_t r = 0; r < args.rows; ++r) {
+    const CrossEntropyRow<T> row(args, r);
+    const T weight = args.row_weights == nullptr ? T{1} : args.row_weights[r];
+    T* gradient = args.gradient == nullptr ? nullptr : args.gradient + r * args.columns;
+    const auto weighted = [&](Vec<T> q, int64_t c, auto lanes) {
+      return args.value_count > 0 ? q * lanes.load(args.values + c) : q;
+    };
+    if (args.labels != nullptr) {
+      const int32_t label = args.labels[r];
+      const auto uniform = [&](int64_t c, auto lanes) {
+        return plain ? Vec<T>::zero() : weighted(Vec<T>::broadcast(row.uniform()), c, lanes);
+      };
+      const T label_mass = row.kept() * row.class_weight(label);
+      T mass = label_mass;
+      double loss = row.label_loss(label);
+      if (!plain) {
+        for (int64_t c = 0; c < args.columns; ++c) mass += row.uniform() * row.class_weight(c);
+        loss += row.loss(uniform);
+      }
+      total += static_cast<double>(weight) * loss;
+      if (gradient != nullptr) {
+        const T factor = weight * args.scale;
+        row.gradient(gradient, mass, factor, uniform);
+        gradient[label] -= label_mass * factor;
+      }
+    } else {
+      const T* probabilities = args.targets + r * args.columns;
+      const auto smoothed = [&](int64_t c, auto lanes) {
+        const Vec<T> q = fma(Vec<T>::broadcast(row.kept()), lanes.load(probabilities + c),
+                             Vec<T>::broadcast(row.uniform()));
+        return weighted(q, c, lanes);
+      };
+      T mass = 0;
+      for (int64_t c = 0; c < args.columns; ++c) {
+        mass += (row.kept() * probabilities[c] + row.uniform()) * row.class_weight(c);
+      }
+      total += static_cast<double>(weight) * row.loss(smoothed);
+      if (gradient != nullptr) row.gradient(gradient, mass, weight * args.scale, smoothed);
+    }
+  }
+  return total;
+}
+
+}  // namespace
+}  // namespace chainrule

@@ -1,0 +1,164 @@
+// Matrix products by register tiles: kTileRows x kPanelVectors vectors of C stay in registers over
+// the whole of k; each step of k broadcasts one element of A a row and multiplies it with the
+// vectors of B's row. Compiled per variant; called by ops/dense.cpp through the table.
+//
+//   C(i, j) = start(i, j) + sum over p = 0 .. k-1 of A(i, p) B(p, j)
+//
+// Every element is one chain of multiply_adds in the order of p, so neither the tile nor the
+// vector width nor a split of k (continued with `accumulate`) changes a bit.
+#pragma once
+
+#include "kernels/loops-inl.hpp"
+
+namespace chainrule {
+namespace {
+
+// Registers: avx512 12x2 = 24 accumulators + 2 of B + 1 of A of 32; avx2 6x2 = 12 + 2 + 1 of 16;
+// neon 8x2 of 32 leaves room for the loads; baseline 4x2 of 16.
+#if defined(CHAINRULE_VARIANT_AVX512)
+inline constexpr int kTileRows = 12;
+#elif defined(CHAINRULE_VARIANT_AVX2)
+inline constexpr int kTileRows = 6;
+#elif defined(CHAINRULE_VARIANT_NEON)
+inline constexpr int kTileRows = 8;
+#else
+inline constexpr int kTileRows = 4;
+#endif
+inline constexpr int kPanelVectors = 2;
+
+template <class T>
+inline constexpr int64_t kPanelColumns = kPanelVectors* Vec<T>::kLanes;
+
+// Vector v of a row; the last one of a tail tile has `last` columns.
+template <class T, int kVectors, bool kTail>
+CHAINRULE_INLINE Vec<T> load_vector(const T* row, int v, int64_t last) {
+  constexpr int64_t kLanes = Vec<T>::kLanes;
+  return kTail && v == kVectors - 1 ? Vec<T>::load_partial(row + v * kLanes, last)
+                                    : Vec<T>::load(row + v * kLanes);
+}
+
+// One tile of kRows rows and kVectors vectors, the last of which has p.n - (kVectors - 1) kLanes
+// columns when kTail.
+template <class T, int kRows, int kVectors, bool kTail>
+void tile(const PanelProduct<T>& p, const T* a, T* c) {
+  constexpr int64_t kLanes = Vec<T>::kLanes;
+  const int64_t last = p.n - (kVectors - 1) * kLanes;
+
+  // Three loops rather than one with a choice inside, which would go through memory.
+  Vec<T> sums[kRows][kVectors];
+  if (p.bias != nullptr) {
+    for (int v = 0; v < kVectors; ++v) {
+      const Vec<T> start = load_vector<T, kVectors, kTail>(p.bias, v, last);
+      for (int r = 0; r < kRows; ++r) sums[r][v] = start;
+    }
+  } else if (p.accumulate) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVectors; ++v) {
+        sums[r][v] = load_vector<T, kVectors, kTail>(c + r * p.c_row_stride, v, last);
+      }
+    }
+  } else {
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = Vec<T>::zero();
+    }
+  }
+  const T* b = p.b;
+  for (int64_t step = 0; step < p.k; ++step) {
+    Vec<T> row[kVectors];
+    for (int v = 0; v < kVectors; ++v) row[v] = load_vector<T, kVectors, kTail>(b, v, last);
+    for (int r = 0; r < kRows; ++r) {
+      const Vec<T> element = Vec<T>::broadcast(a[r * p.a_row_stride]);
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = multiply_add(element, row[v], sums[r][v]);
+    }
+    a += p.a_column_stride;
+    b += p.b_row_stride;
+  }
+  for (int r = 0; r < kRows; ++r) {
+    T* row = c + r * p.c_row_stride;
+    for (int v = 0; v < kVectors; ++v) {
+      if (kTail && v == kVectors - 1) {
+        sums[r][v].store_partial(row + v * kLanes, last);
+      } else {
+        sums[r][v].store(row + v * kLanes);
+      }
+    }
+  }
+}
+
+// The last rows of a panel: a tile of exactly `rows` < kTileRows rows.
+template <class T, int kRows, int kVectors, bool kTail>
+void last_rows(const PanelProduct<T>& p, int64_t rows, const T* a, T* c) {
+  if constexpr (kRows > 0) {
+    if (rows == kRows) {
+      tile<T, kRows, kVectors, kTail>(p, a, c);
+    } else {
+      last_rows<T, kRows - 1, kVectors, kTail>(p, rows, a, c);
+    }
+  }
+}
+
+template <class T, int kVectors, bool kTail>
+void panel_rows(const PanelProduct<T>& p) {
+  int64_t i = 0;
+  for (; i + kTileRows <= p.m; i += kTileRows) {
+    tile<T, kTileRows, kVectors, kTail>(p, p.a + i * p.a_row_stride, p.c + i * p.c_row_stride);
+  }
+  last_rows<T, kTileRows - 1, kVectors, kTail>(p, p.m - i, p.a + i * p.a_row_stride,
+                                               p.c + i * p.c_row_stride);
+}
+
+template <class T>
+void panel_product(const PanelProduct<T>& p) {
+  constexpr int64_t kLanes = Vec<T>::kLanes;
+  static_assert(kPanelVectors == 2);
+  if (p.n == 2 * kLanes) {
+    panel_rows<T, 2, false>(p);
+  } else if (p.n > kLanes) {
+    panel_rows<T, 2, true>(p);
+  } else if (p.n == kLanes) {
+    panel_rows<T, 1, false>(p);
+  } else if (p.n > 0) {
+    panel_rows<T, 1, true>(p);
+  }
+}
+
+template <class T>
+void pack_panel(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel) {
+  for (int64_t p = 0; p < k; ++p, b += b_row_stride, panel += kPanelColumns<T>) {
+    for (int64_t j = 0; j < n; ++j) panel[j] = b[j];
+    for (int64_t j = n; j < kPanelColumns<T>; ++j) panel[j] = 0;
+  }
+}
+
+template <class T>
+void pack_transposed_panel(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel) {
+  // Eight columns of k at a time: eight cache lines are read, and the panel is written in order.
+  constexpr int64_t kBlock = 8;
+  int64_t p = 0;
+  for (; p + kBlock <= k; p += kBlock) {
+    T* block = panel + p * kPanelColumns<T>;
+    for (int64_t j = 0; j < n; ++j) {
+      for (int64_t q = 0; q < kBlock; ++q) {
+        block[q * kPanelColumns<T> + j] = b[j * b_row_stride + p + q];
+      }
+    }
+  }
+  for (; p < k; ++p) {
+    for (int64_t j = 0; j < n; ++j) panel[p * kPanelColumns<T> + j] = b[j * b_row_stride + p];
+  }
+  for (p = 0; p < k; ++p) {
+    for (int64_t j = n; j < kPanelColumns<T>; ++j) panel[p * kPanelColumns<T> + j] = 0;
+  }
+}
+
+template <class T>
+void column_sums(const T* x, int64_t rows, int64_t columns, T* sums) {
+  for_vectors<T>(columns, [&](int64_t j, auto lanes) {
+    Vec<T> sum = Vec<T>::zero();
+    for (int64_t i = 0; i < rows; ++i) sum = sum + lanes.load(x + i * columns + j);
+    lanes.store(sums + j, sum);
+  });
+}
+
+}  // namespace
+}  // namespace chainrule

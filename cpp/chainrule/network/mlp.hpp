@@ -1,0 +1,105 @@
+// A multilayer perceptron: layer specs, one flat parameter buffer, forward and backward. Used by
+// training and the bindings; calls ops.
+//
+// The flat buffer holds, layer by layer: weight (in_features, out_features) row-major, bias
+// (out_features), and with norm scale and shift (out_features). Gradients and optimizer states
+// have the same layout.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/aligned_buffer.hpp"
+#include "network/layer_spec.hpp"
+#include "network/workspace.hpp"
+#include "ops/context.hpp"
+#include "ops/loss.hpp"
+
+namespace chainrule {
+
+enum class Role { kWeight, kBias, kScale, kShift };
+
+// A block of the flat parameter buffer.
+struct ParameterBlock {
+  int64_t layer;
+  Role role;
+  int64_t offset, rows, columns;  // rows is 1 for vectors
+
+  int64_t size() const { return rows * columns; }
+};
+
+// A penalty on the parameters: l1 sum |w| + l2 / 2 sum w^2.
+struct Penalty {
+  double l1 = 0, l2 = 0;
+  bool includes_biases = false;  // else weights only
+
+  bool applies_to(const ParameterBlock& block) const {
+    return includes_biases || block.role == Role::kWeight;
+  }
+};
+
+template <class T>
+class Mlp {
+ public:
+  // Throws std::length_error when the number of parameters does not fit, std::bad_alloc.
+  Mlp(int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed);
+
+  void initialize(uint64_t seed);
+
+  int64_t in_features() const { return in_features_; }
+  int64_t out_features() const { return specs_.back().out_features; }
+  const std::vector<LayerSpec>& layers() const { return specs_; }
+  const std::vector<ParameterBlock>& blocks() const { return blocks_; }
+  AlignedBuffer<T>& parameters() { return parameters_; }
+  const AlignedBuffer<T>& parameters() const { return parameters_; }
+  // Per batch-norm layer: running mean, running variance.
+  AlignedBuffer<T>& running_statistics() { return running_; }
+  uint64_t seed() const { return seed_; }
+
+  // The outputs (rows, out_features) for x (rows, in_features), kept in the workspace with what
+  // backward needs. In training, batch norm uses the batch's statistics and dropout the masks of
+  // `step`. Outputs are unfinished when the context's interrupt stopped it.
+  const T* forward(Context& context, Workspace<T>& workspace, const T* x, int64_t rows,
+                   bool training, uint64_t step) const;
+
+  // After forward with the same x: from the gradient with respect to the outputs, which the caller
+  // wrote to workspace.gradients[0], the flat `gradient` and, when not null, grad_x.
+  void backward(Context& context, Workspace<T>& workspace, const T* x, T* grad_x,
+                T* gradient) const;
+
+  // Takes the batch statistics of the last forward pass in training into the running ones.
+  void commit_running_statistics(const Workspace<T>& workspace);
+
+  // out (rows, out_features), in blocks of rows; the result of a row does not depend on the others.
+  void predict(Context& context, const T* x, int64_t rows, T* out) const;
+
+  // Loss of a batch, its flat gradient (penalty included) and, when not null, grad_x. Changes
+  // nothing of the network.
+  double loss_and_gradient(Context& context, Workspace<T>& workspace, const T* x, int64_t rows,
+                           const TargetView<T>& targets, const LossFunction<T>& loss,
+                           Reduction reduction, const Penalty& penalty, bool training,
+                           uint64_t step, T* grad_x, T* gradient) const;
+
+ private:
+  // Where the parts of a layer lie in the buffers; -1: it has none.
+  struct Offsets {
+    int64_t weight = -1, bias = -1, scale = -1, shift = -1, running = -1;
+  };
+
+  const T* parameter(int64_t offset) const {
+    return offset < 0 ? nullptr : parameters_.data() + offset;
+  }
+  int64_t layer_inputs(size_t layer) const {
+    return layer == 0 ? in_features_ : specs_[layer - 1].out_features;
+  }
+  void normalize(size_t layer, LayerWorkspace<T>& w, int64_t rows, bool training, T* y) const;
+
+  int64_t in_features_;
+  std::vector<LayerSpec> specs_;
+  std::vector<Offsets> offsets_;
+  std::vector<ParameterBlock> blocks_;
+  AlignedBuffer<T> parameters_, running_;
+  uint64_t seed_;
+};
+
+}  // namespace chainrule

@@ -1,0 +1,50 @@
+// A loss with its parameters: its value over a batch, reduced by mean or sum, and its gradient.
+// Called by network, training and the bindings; calls the active variant's kernels.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/lists.hpp"
+
+namespace chainrule {
+
+struct LossSpec {
+  Loss loss = Loss::mse;
+  double parameter = 0;        // huber's delta, cross_entropy's label smoothing
+  std::vector<double> values;  // quantile's levels, cross_entropy's class weights
+};
+
+enum class Reduction { kMean, kSum };
+
+// A batch's targets and weights. One of targets and labels is null.
+template <class T>
+struct TargetView {
+  const T* targets = nullptr;  // (rows, columns)
+  int64_t columns = 0;
+  const int32_t* labels = nullptr;    // (rows)
+  const T* sample_weights = nullptr;  // (rows), or null for ones
+};
+
+struct LossValue {
+  double value;   // reduced
+  double weight;  // what a mean divided by: means of batches combine by it
+};
+
+template <class T>
+class LossFunction {
+ public:
+  explicit LossFunction(const LossSpec& spec);
+
+  // outputs (rows, columns). The gradient with respect to them is written when not null.
+  LossValue operator()(const T* outputs, int64_t rows, int64_t columns,
+                       const TargetView<T>& targets, Reduction reduction, T* gradient) const;
+
+ private:
+  double total_weight(int64_t rows, const TargetView<T>& targets) const;
+
+  LossSpec spec_;
+  std::vector<T> values_;
+};
+
+}  // namespace chainrule

@@ -1,0 +1,62 @@
+#include "training/batches.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "base/random.hpp"
+
+namespace chainrule {
+
+void shuffle(uint64_t seed, uint32_t epoch, std::vector<int64_t>& order) {
+  std::iota(order.begin(), order.end(), int64_t{0});
+  const RandomStream stream(seed, RandomPurpose::kShuffle, epoch);
+  for (size_t i = order.size(); i > 1; --i) {
+    // The bias of a remainder of 64 bits is below size / 2^64.
+    std::swap(order[i - 1], order[stream.bits(i) % i]);
+  }
+}
+
+template <class T>
+void BatchGatherer<T>::reserve(const Dataset<T>& data, int64_t batch_size) {
+  x_.reserve(checked_product(batch_size, data.in_features));
+  if (data.targets.targets != nullptr) {
+    targets_.reserve(checked_product(batch_size, data.targets.columns));
+  }
+  if (data.targets.labels != nullptr) labels_.reserve(batch_size);
+  if (data.targets.sample_weights != nullptr) weights_.reserve(batch_size);
+}
+
+template <class T>
+Batch<T> BatchGatherer<T>::slice(const Dataset<T>& data, int64_t start, int64_t rows) {
+  TargetView<T> targets = data.targets;
+  if (targets.targets != nullptr) targets.targets += start * targets.columns;
+  if (targets.labels != nullptr) targets.labels += start;
+  if (targets.sample_weights != nullptr) targets.sample_weights += start;
+  return {data.x + start * data.in_features, rows, targets};
+}
+
+template <class T>
+Batch<T> BatchGatherer<T>::gather(const Dataset<T>& data, const int64_t* order, int64_t rows) {
+  TargetView<T> targets = data.targets;
+  for (int64_t r = 0; r < rows; ++r) {
+    const int64_t from = order[r];
+    std::copy_n(data.x + from * data.in_features, data.in_features,
+                x_.data() + r * data.in_features);
+    if (targets.targets != nullptr) {
+      std::copy_n(data.targets.targets + from * targets.columns, targets.columns,
+                  targets_.data() + r * targets.columns);
+    }
+    if (targets.labels != nullptr) labels_[r] = data.targets.labels[from];
+    if (targets.sample_weights != nullptr) weights_[r] = data.targets.sample_weights[from];
+  }
+  if (targets.targets != nullptr) targets.targets = targets_.data();
+  if (targets.labels != nullptr) targets.labels = labels_.data();
+  if (targets.sample_weights != nullptr) targets.sample_weights = weights_.data();
+  return {x_.data(), rows, targets};
+}
+
+template class BatchGatherer<float>;
+template class BatchGatherer<double>;
+
+}  // namespace chainrule

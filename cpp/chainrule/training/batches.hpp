@@ -1,0 +1,48 @@
+// The order of an epoch's rows and the batches taken from it. Used by training/trainer.cpp and the
+// bindings.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/aligned_buffer.hpp"
+#include "ops/loss.hpp"
+
+namespace chainrule {
+
+// order = a permutation of 0 .. size-1 that depends on (seed, epoch) alone: Fisher and Yates's
+// shuffle over a Philox stream.
+void shuffle(uint64_t seed, uint32_t epoch, std::vector<int64_t>& order);
+
+// The user's arrays, not owned.
+template <class T>
+struct Dataset {
+  const T* x = nullptr;
+  int64_t rows = 0, in_features = 0;
+  TargetView<T> targets;
+};
+
+template <class T>
+struct Batch {
+  const T* x;
+  int64_t rows;
+  TargetView<T> targets;
+};
+
+// Batches of a dataset, in the order of its rows or gathered by an order.
+template <class T>
+class BatchGatherer {
+ public:
+  void reserve(const Dataset<T>& data, int64_t batch_size);
+
+  // Rows start .. start + rows of the dataset, as they lie.
+  static Batch<T> slice(const Dataset<T>& data, int64_t start, int64_t rows);
+  // Rows order[0 .. rows), copied; valid until the next call.
+  Batch<T> gather(const Dataset<T>& data, const int64_t* order, int64_t rows);
+
+ private:
+  AlignedBuffer<T> x_, targets_, weights_;
+  AlignedBuffer<int32_t> labels_;
+};
+
+}  // namespace chainrule

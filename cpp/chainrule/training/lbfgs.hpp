@@ -1,0 +1,59 @@
+// L-BFGS (Liu and Nocedal 1989; Nocedal and Wright, Numerical Optimization, 2nd ed., algorithms
+// 7.4, 7.5) with a line search for the strong Wolfe conditions (algorithms 3.5, 3.6), over one flat
+// vector. Used by training/trainer.cpp; calls the active variant's vector kernels.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/aligned_buffer.hpp"
+
+namespace chainrule {
+
+template <class T>
+class Lbfgs {
+ public:
+  // A function of the parameters: writes the gradient, returns the value; may return NaN or
+  // infinity. `is_stopped` says that the last evaluation was cut short.
+  class Objective {
+   public:
+    virtual double evaluate(const T* parameters, T* gradient) = 0;
+    virtual bool is_stopped() = 0;
+
+   protected:
+    ~Objective() = default;
+  };
+
+  enum class Outcome { kMoved, kConverged, kStopped, kNotFinite };
+
+  Lbfgs(int64_t size, int64_t history, double gradient_tolerance, int64_t max_line_search);
+
+  // One iteration from `parameters`, which move only when the outcome is kMoved. `value` is the
+  // objective at the parameters on return. kConverged: the largest gradient element is within the
+  // tolerance, or no step along the search direction decreases the value any more.
+  Outcome iterate(Objective& objective, double initial_step, T* parameters, double& value);
+
+ private:
+  struct Point {
+    double step, value, slope;
+  };
+
+  bool find_direction();
+  double first_scale() const;
+  Point evaluate_at(Objective& objective, double step);
+  bool line_search(Objective& objective, double first_step, Point start, Point& found);
+  void remember(const T* parameters);
+
+  int64_t size_, history_, max_line_search_;
+  double gradient_tolerance_;
+  bool has_gradient_ = false;
+  double value_ = 0;
+  AlignedBuffer<T> gradient_, direction_, trial_, trial_gradient_;
+  const T* origin_ = nullptr;
+  // Pairs s = change of the parameters, y = change of the gradient; a ring of `history` pairs.
+  AlignedBuffer<T> s_, y_;
+  std::vector<double> inverse_curvature_, alpha_;
+  int64_t pairs_ = 0, next_ = 0;
+};
+
+}  // namespace chainrule

@@ -1,0 +1,260 @@
+#include "training/trainer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+#include <utility>
+
+#include "kernels/registry.hpp"
+
+namespace chainrule {
+namespace {
+
+// Below this size gradient elements can be squared, and with tame hyperparameters no update can
+// leave the range of T.
+template <class T>
+constexpr T kSmallGradient = std::is_same_v<T, float> ? T(1e15) : T(1e120);
+
+}  // namespace
+
+template <class T>
+Trainer<T>::Trainer(Mlp<T>& model, TrainerOptions options)
+    : model_(model),
+      options_(std::move(options)),
+      loss_(options_.loss),
+      stepper_(options_.optimizer),
+      gradient_(model.parameters().size()) {
+  const int64_t size = model.parameters().size();
+  const std::array<bool, 3> kept = kept_states(options_.optimizer);
+  for (size_t i = 0; i < kept.size(); ++i) {
+    if (!kept[i]) continue;
+    states_[i] = AlignedBuffer<T>(size);
+    std::fill_n(states_[i].data(), size, initial_state<T>(options_.optimizer));
+  }
+  if (options_.optimizer.is_lbfgs) {
+    const std::vector<double>& v = options_.optimizer.values;
+    lbfgs_ = std::make_unique<Lbfgs<T>>(size, static_cast<int64_t>(v[0]), v[1],
+                                        static_cast<int64_t>(v[2]));
+  }
+}
+
+template <class T>
+void Trainer<T>::bind(const Dataset<T>& data, int64_t batch_size, bool shuffles,
+                      int64_t total_epochs) {
+  data_ = data;
+  batch_size_ = lbfgs_ ? data.rows : std::min(batch_size, data.rows);
+  shuffles_ = shuffles && !lbfgs_;
+  steps_per_epoch_ = (data.rows + batch_size_ - 1) / batch_size_;
+  total_steps_ = checked_product(steps_per_epoch_, total_epochs);
+  position_ = 0;
+  if (shuffles_) {
+    order_.resize(static_cast<size_t>(data.rows));
+    gatherer_.reserve(data, batch_size_);
+  }
+  workspace_.reserve(batch_size_, model_.in_features(), model_.layers(), true);
+}
+
+template <class T>
+RunResult Trainer<T>::run(int64_t max_steps) {
+  RunResult result;
+  while (result.steps < max_steps) {
+    if (position_ == 0 && shuffles_) {
+      shuffle(options_.seed, static_cast<uint32_t>(epoch), order_);
+    }
+    const int64_t rows = std::min(batch_size_, data_.rows - position_);
+    const Batch<T> batch = shuffles_
+                               ? gatherer_.gather(data_, order_.data() + position_, rows)
+                               : BatchGatherer<T>::slice(data_, position_, rows);
+    LossValue loss{};
+    result.status = take_step(batch, loss);
+    if (result.status != RunStatus::kRunning && result.status != RunStatus::kConverged) {
+      return result;
+    }
+    result.loss_sum += loss.value * loss.weight;
+    result.weight_sum += loss.weight;
+    if (result.status == RunStatus::kConverged) return result;
+    ++result.steps;
+    position_ += rows;
+    if (position_ == data_.rows) {
+      position_ = 0;
+      ++epoch;
+      result.status = RunStatus::kEpochEnd;
+      return result;
+    }
+  }
+  return result;
+}
+
+template <class T>
+RunResult Trainer<T>::step(const Batch<T>& batch) {
+  RunResult result;
+  LossValue loss{};
+  result.status = take_step(batch, loss);
+  if (result.status == RunStatus::kRunning || result.status == RunStatus::kConverged) {
+    result.steps = result.status == RunStatus::kRunning ? 1 : 0;
+    result.loss_sum = loss.value * loss.weight;
+    result.weight_sum = loss.weight;
+  }
+  return result;
+}
+
+// The reference path of a step; everything before `update` leaves the network as it is, so that a
+// step which is interrupted or goes wrong was never taken.
+template <class T>
+RunStatus Trainer<T>::take_step(const Batch<T>& batch, LossValue& loss) {
+  if (lbfgs_) return take_lbfgs_step(batch, loss);
+  const KernelTable<T>& kernels = active_kernels<T>();
+  workspace_.reserve(batch.rows, model_.in_features(), model_.layers(), true);
+  const T* outputs = model_.forward(context_, workspace_, batch.x, batch.rows, true,
+                                    static_cast<uint64_t>(step_count));
+  if (context_.interrupt().stop_requested()) return RunStatus::kInterrupted;
+  loss = loss_(outputs, batch.rows, model_.out_features(), batch.targets, Reduction::kMean,
+               workspace_.gradients[0].data());
+  if (!std::isfinite(loss.value)) return RunStatus::kLoss;
+  model_.backward(context_, workspace_, batch.x, nullptr, gradient_.data());
+  if (context_.interrupt().stop_requested()) return RunStatus::kInterrupted;
+
+  double sum_of_squares = 0;
+  bool is_small = true;
+  for (const ParameterBlock& block : model_.blocks()) {
+    const Penalty& penalty = options_.penalty;
+    const bool is_penalized = penalty.applies_to(block);
+    const GradientSummary summary = kernels.finish_gradient(
+        gradient_.data() + block.offset, model_.parameters().data() + block.offset, block.size(),
+        is_penalized ? static_cast<T>(penalty.l1) : T{0},
+        is_penalized ? static_cast<T>(penalty.l2) : T{0}, kSmallGradient<T>);
+    sum_of_squares += summary.sum_of_squares;
+    loss.value += summary.penalty;
+    is_small = is_small && summary.is_small;
+  }
+  if (!std::isfinite(loss.value)) return RunStatus::kLoss;
+  if (!is_small) {
+    if (!kernels.all_finite(gradient_.data(), gradient_.size())) return RunStatus::kGradient;
+    sum_of_squares = 0;  // the squares may have left the range of T
+    for (int64_t i = 0; i < gradient_.size(); ++i) {
+      sum_of_squares += static_cast<double>(gradient_[i]) * static_cast<double>(gradient_[i]);
+    }
+  }
+  double scale = 1;
+  if (options_.clip_norm > 0) {
+    scale = std::min(1.0, options_.clip_norm / (std::sqrt(sum_of_squares) + 1e-6));
+  }
+  learning_rate_ = scheduled_rate();
+  const RunStatus status = update(scale, is_small && hyperparameters_are_tame());
+  if (status == RunStatus::kRunning) {
+    model_.commit_running_statistics(workspace_);
+    ++step_count;
+  }
+  return status;
+}
+
+template <class T>
+double Trainer<T>::scheduled_rate() const {
+  return learning_rate_scale *
+         chainrule::learning_rate(options_.schedule, step_count, steps_per_epoch_, total_steps_);
+}
+
+// Whether a small gradient cannot bring parameters or states out of range within a step. 1e-12
+// stands below every epsilon in use: 1e15 / 1e-12 * 1e3 = 1e30 is in float's range.
+template <class T>
+bool Trainer<T>::hyperparameters_are_tame() const {
+  const OptimizerSpec& spec = options_.optimizer;
+  const bool has_epsilon = info(spec.optimizer).hyperparameters.find("epsilon") !=
+                           std::string_view::npos;
+  const bool has_tame_epsilon =
+      !has_epsilon ||
+      std::none_of(spec.values.begin(), spec.values.end(),
+                   [](double v) { return v > 0 && v < 1e-12; });
+  return learning_rate_ <= 1e3 && learning_rate_ * spec.weight_decay <= 1 && has_tame_epsilon;
+}
+
+template <class T>
+void Trainer<T>::apply_optimizer() {
+  for (const ParameterBlock& block : model_.blocks()) {
+    OptimizerSlice<T> slice{model_.parameters().data() + block.offset,
+                            gradient_.data() + block.offset,
+                            {},
+                            block.size(),
+                            options_.penalty.applies_to(block)};
+    for (size_t i = 0; i < states_.size(); ++i) {
+      if (!states_[i].empty()) slice.states[i] = states_[i].data() + block.offset;
+    }
+    stepper_.apply(slice);
+  }
+}
+
+template <class T>
+RunStatus Trainer<T>::update(double gradient_scale, bool is_bounded) {
+  stepper_.prepare(step_count + 1, learning_rate_, gradient_scale, options_.clip_value);
+  if (is_bounded) {
+    apply_optimizer();
+    return RunStatus::kRunning;
+  }
+  // The update may leave the range of T: keep a copy to go back to.
+  AlignedBuffer<T> parameters = model_.parameters();
+  std::array<AlignedBuffer<T>, 3> states = states_;
+  apply_optimizer();
+  const KernelTable<T>& kernels = active_kernels<T>();
+  bool is_finite = kernels.all_finite(model_.parameters().data(), parameters.size());
+  for (const AlignedBuffer<T>& state : states_) {
+    is_finite = is_finite && kernels.all_finite(state.data(), state.size());
+  }
+  if (is_finite) return RunStatus::kRunning;
+  std::copy_n(parameters.data(), parameters.size(), model_.parameters().data());
+  for (size_t i = 0; i < states.size(); ++i) {
+    std::copy_n(states[i].data(), states[i].size(), states_[i].data());
+  }
+  return RunStatus::kParameters;
+}
+
+// The penalized loss of one batch as a function of the parameters, written to the model in place.
+template <class T>
+class Trainer<T>::FullBatchObjective final : public Lbfgs<T>::Objective {
+ public:
+  FullBatchObjective(Trainer& trainer, const Batch<T>& batch) : t_(trainer), batch_(batch) {}
+
+  double evaluate(const T* parameters, T* gradient) override {
+    AlignedBuffer<T>& own = t_.model_.parameters();
+    if (parameters != own.data()) std::copy_n(parameters, own.size(), own.data());
+    return t_.model_.loss_and_gradient(t_.context_, t_.workspace_, batch_.x, batch_.rows,
+                                       batch_.targets, t_.loss_, Reduction::kMean,
+                                       t_.options_.penalty, true,
+                                       static_cast<uint64_t>(t_.step_count), nullptr, gradient);
+  }
+  bool is_stopped() override { return t_.context_.interrupt().stop_requested(); }
+
+ private:
+  Trainer& t_;
+  const Batch<T>& batch_;
+};
+
+template <class T>
+RunStatus Trainer<T>::take_lbfgs_step(const Batch<T>& batch, LossValue& loss) {
+  using Outcome = typename Lbfgs<T>::Outcome;
+  learning_rate_ = scheduled_rate();
+  FullBatchObjective objective(*this, batch);
+  // The line search tries points in the model's own buffer; the start is kept in the gradient's.
+  std::copy_n(model_.parameters().data(), gradient_.size(), gradient_.data());
+  double value = 0;
+  const Outcome outcome = lbfgs_->iterate(objective, learning_rate_, gradient_.data(), value);
+  std::copy_n(gradient_.data(), gradient_.size(), model_.parameters().data());
+  loss = {value, static_cast<double>(batch.rows)};
+  switch (outcome) {
+    case Outcome::kMoved:
+      model_.commit_running_statistics(workspace_);
+      ++step_count;
+      return RunStatus::kRunning;
+    case Outcome::kConverged:
+      return RunStatus::kConverged;
+    case Outcome::kStopped:
+      return RunStatus::kInterrupted;
+    case Outcome::kNotFinite:
+      break;
+  }
+  return std::isfinite(value) ? RunStatus::kGradient : RunStatus::kLoss;
+}
+
+template class Trainer<float>;
+template class Trainer<double>;
+
+}  // namespace chainrule

@@ -1,0 +1,91 @@
+// The training loop: batches of an epoch, forward, loss, backward, clipping, optimizer step. One
+// trainer holds the optimizer's state for one network. Called by the bindings without the GIL;
+// epochs, validation and early stopping are Python's (python/chainrule/_training.py).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "network/mlp.hpp"
+#include "training/batches.hpp"
+#include "training/lbfgs.hpp"
+#include "training/optimizer.hpp"
+#include "training/schedule.hpp"
+
+namespace chainrule {
+
+struct TrainerOptions {
+  LossSpec loss;
+  OptimizerSpec optimizer;
+  ScheduleSpec schedule;
+  Penalty penalty;
+  double clip_norm = 0;   // 0: none
+  double clip_value = 0;  // 0: none
+  uint64_t seed = 0;
+};
+
+// Why `run` returned. With the last three a loss, gradient or updated parameter was not finite;
+// that step was not taken and the parameters are those before it.
+enum class RunStatus { kRunning, kEpochEnd, kConverged, kInterrupted, kLoss, kGradient, kParameters };
+
+struct RunResult {
+  int64_t steps = 0;
+  double loss_sum = 0, weight_sum = 0;  // sums over the steps of loss * weight, and of weight
+  RunStatus status = RunStatus::kRunning;
+};
+
+template <class T>
+class Trainer {
+ public:
+  Trainer(Mlp<T>& model, TrainerOptions options);
+
+  // One step on one batch.
+  RunResult step(const Batch<T>& batch);
+
+  // The data of the epochs to come; `run` then starts an epoch. The arrays must outlive the use.
+  void bind(const Dataset<T>& data, int64_t batch_size, bool shuffles, int64_t total_epochs);
+  void unbind() { data_ = {}; }
+
+  // Up to max_steps steps of the current epoch, or to its end. L-BFGS takes one iteration over all
+  // rows as a step and an epoch.
+  RunResult run(int64_t max_steps);
+
+  Context& context() { return context_; }
+  std::array<AlignedBuffer<T>, 3>& states() { return states_; }
+  double learning_rate() const { return learning_rate_; }
+
+  int64_t epoch = 0;               // epochs completed
+  int64_t step_count = 0;          // steps taken
+  double learning_rate_scale = 1;  // multiplies the schedule
+
+ private:
+  class FullBatchObjective;
+
+  RunStatus take_step(const Batch<T>& batch, LossValue& loss);
+  RunStatus take_lbfgs_step(const Batch<T>& batch, LossValue& loss);
+  RunStatus update(double gradient_scale, bool is_bounded);
+  void apply_optimizer();
+  bool hyperparameters_are_tame() const;
+  double scheduled_rate() const;
+
+  Mlp<T>& model_;
+  TrainerOptions options_;
+  LossFunction<T> loss_;
+  OptimizerStepper<T> stepper_;
+  std::unique_ptr<Lbfgs<T>> lbfgs_;
+  std::array<AlignedBuffer<T>, 3> states_;  // empty where not kept
+  AlignedBuffer<T> gradient_;
+  Workspace<T> workspace_;
+  Context context_;
+  double learning_rate_ = 0;
+
+  Dataset<T> data_;
+  int64_t batch_size_ = 0, position_ = 0, total_steps_ = 0, steps_per_epoch_ = 0;
+  bool shuffles_ = false;
+  std::vector<int64_t> order_;
+  BatchGatherer<T> gatherer_;
+};
+
+}  // namespace chainrule

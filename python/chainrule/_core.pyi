@@ -1,0 +1,277 @@
+# The compiled module, name by name; tests/test_codebase.py compares this file with it.
+#
+# Everything here trusts its caller: arrays have the stated shape, are C-contiguous, aligned and
+# of one dtype; names exist. The public modules beside this file check all of that first.
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+# The element type of a network or of a kernel call; one call never mixes the two.
+Floats: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Labels: TypeAlias = npt.NDArray[np.int32]
+
+class ActivationInfo(TypedDict):
+    saved: Literal["input", "output"]  # what the backward pass reads
+    parameter: str | None
+    default: float
+
+class LossInfo(TypedDict):
+    targets: Literal["values", "labels"]
+    parameter: str | None
+    default: float
+
+# --- runtime -------------------------------------------------------------------------------------
+
+__version__: str
+
+def activations() -> dict[str, ActivationInfo]: ...
+def losses() -> dict[str, LossInfo]: ...
+def optimizers() -> dict[
+    str, list[str]
+]: ...  # name -> hyperparameters in the order of OptimizerSpec
+def schedules() -> dict[str, list[str]]: ...  # name -> parameters in the order of ScheduleSpec
+def initializers() -> list[str]: ...
+def math_functions() -> list[str]: ...
+def compiled_variants() -> list[str]: ...  # best first
+def variants() -> list[str]: ...  # those that this machine runs, best first
+def active_variant() -> str: ...
+def set_variant(name: str) -> None: ...  # ValueError for a name that variants() does not list
+def build_config() -> dict[str, str]: ...
+def num_threads() -> int: ...
+
+# --- kernels over plain arrays -------------------------------------------------------------------
+
+def all_finite(x: Floats) -> bool: ...
+def math_function(name: str, x: Floats, out: Floats) -> None: ...
+def activation_forward(name: str, parameter: float, x: Floats, out: Floats) -> None: ...
+def activation_backward(
+    name: str, parameter: float, grad_output: Floats, saved: Floats, out: Floats
+) -> None: ...
+def dense_forward(
+    x: Floats,  # (batch_size, in_features)
+    weight: Floats,  # (in_features, out_features)
+    bias: Floats | None,  # (out_features,)
+    activation: str,
+    parameter: float,
+    preactivation: Floats | None,  # written when given, (batch_size, out_features)
+    out: Floats,  # (batch_size, out_features)
+) -> None: ...
+def dense_backward(
+    grad_preactivation: Floats,  # (batch_size, out_features)
+    x: Floats,
+    weight: Floats,
+    grad_x: Floats | None,  # outputs, each written when given
+    grad_weight: Floats | None,
+    grad_bias: Floats | None,
+) -> None: ...
+def layer_norm_forward(
+    x: Floats,  # (batch_size, features)
+    scale: Floats,  # (features,)
+    shift: Floats,
+    epsilon: float,
+    normalized: Floats,  # written: (x - mean) / sqrt(var + epsilon), for the backward pass
+    inverse_deviation: Floats,  # written: (batch_size,)
+    out: Floats,
+) -> None: ...
+def layer_norm_backward(
+    grad_output: Floats,
+    normalized: Floats,
+    inverse_deviation: Floats,
+    scale: Floats,
+    grad_x: Floats,
+    grad_scale: Floats,
+    grad_shift: Floats,
+) -> None: ...
+def batch_norm_forward(
+    x: Floats,
+    scale: Floats,
+    shift: Floats,
+    epsilon: float,
+    mean: Floats,  # written: (features,)
+    variance: Floats,  # written: (features,), biased
+    normalized: Floats,  # written
+    inverse_deviation: Floats,  # written: (features,)
+    out: Floats,
+) -> None: ...
+def batch_norm_predict(
+    x: Floats,
+    scale: Floats,
+    shift: Floats,
+    epsilon: float,
+    running_mean: Floats,
+    running_variance: Floats,
+    out: Floats,
+) -> None: ...
+def batch_norm_backward(
+    grad_output: Floats,
+    normalized: Floats,
+    inverse_deviation: Floats,
+    scale: Floats,
+    grad_x: Floats,
+    grad_scale: Floats,
+    grad_shift: Floats,
+) -> None: ...
+def dropout_mask(seed: int, layer: int, step: int, probability: float, out: Floats) -> None: ...
+
+# 0 or 1 / (1 - probability) for element i of `out`, from the Philox counter (layer, step, i)
+
+def permutation(seed: int, epoch: int, size: int) -> npt.NDArray[np.int64]: ...
+def initialize(
+    name: str, seed: int, layer: int, out: Floats
+) -> None: ...  # out: (in_features, out_features)
+
+class LossSpec:
+    def __init__(self, name: str, parameter: float = 0.0, values: Sequence[float] = ()) -> None: ...
+
+    # values: the levels of quantile, the class weights of cross_entropy, else empty
+
+def loss(
+    spec: LossSpec,
+    outputs: Floats,  # (batch_size, n_outputs)
+    targets: Floats | Labels,  # as targets_shape says; Labels (batch_size,) for cross_entropy
+    sample_weight: Floats | None,  # (batch_size,)
+    reduction: Literal["mean", "sum"],
+    grad: Floats | None,  # written when given: d loss / d outputs
+) -> float: ...
+
+class OptimizerSpec:
+    def __init__(self, name: str, weight_decay: float, values: Sequence[float]) -> None: ...
+
+def optimizer_states(spec: OptimizerSpec) -> list[bool]: ...  # which of the three buffers it keeps
+def optimizer_step(
+    spec: OptimizerSpec,
+    step: int,  # 1 for the first
+    learning_rate: float,
+    parameters: Floats,  # updated, flat
+    gradient: Floats,
+    states: Sequence[Floats | None],  # three, updated; None where optimizer_states says False
+    clip_value: float,  # 0: no clipping; else gradient elements are clamped to +-clip_value
+    grad_scale: float,  # the gradient is multiplied by it first (clipping by norm)
+) -> None: ...
+
+class ScheduleSpec:
+    def __init__(self, name: str, learning_rate: float, values: Sequence[float]) -> None: ...
+
+def schedule_value(
+    spec: ScheduleSpec, step: int, steps_per_epoch: int, total_steps: int
+) -> float: ...
+
+# --- network -------------------------------------------------------------------------------------
+
+class LayerSpec:
+    def __init__(
+        self,
+        out_features: int,
+        activation: str,
+        parameter: float,
+        dropout: float,
+        norm: Literal["none", "layer", "batch"],
+        bias: bool,
+        initializer: str,
+    ) -> None: ...
+
+class ParameterBlock(TypedDict):
+    layer: int
+    role: Literal["weight", "bias", "scale", "shift"]
+    offset: int  # into the flat buffer
+    shape: tuple[int, ...]
+
+class _Mlp:
+    def __init__(self, in_features: int, layers: Sequence[LayerSpec], seed: int) -> None: ...
+    @property
+    def parameters(self) -> Floats: ...  # flat, a writable view
+    @property
+    def gradient(self) -> Floats: ...  # flat, a writable view, same layout
+    @property
+    def running_statistics(
+        self,
+    ) -> Floats: ...  # flat: running mean, running variance per batch-norm layer
+    def parameter_blocks(self) -> list[ParameterBlock]: ...
+    def initialize(self, seed: int) -> None: ...
+    def predict(self, x: Floats, out: Floats) -> None: ...
+    def forward(self, x: Floats, training: bool, step: int, out: Floats) -> None: ...
+
+    # training: batch statistics (committed to the running ones) and dropout masks of `step`;
+    # keeps x and the activations for backward
+
+    def backward(self, grad_output: Floats, grad_x: Floats | None) -> None: ...  # writes gradient
+    def loss_and_gradient(
+        self,
+        x: Floats,
+        targets: Floats | Labels,
+        loss: LossSpec,
+        sample_weight: Floats | None,
+        reduction: Literal["mean", "sum"],
+        l1: float,
+        l2: float,
+        penalize_biases: bool,
+        training: bool,
+        step: int,
+        grad_x: Floats | None,
+    ) -> float: ...  # writes gradient; changes neither parameters nor running statistics
+
+class Mlp32(_Mlp): ...
+class Mlp64(_Mlp): ...
+
+# --- training ------------------------------------------------------------------------------------
+
+class RunResult:
+    @property
+    def steps(self) -> int: ...  # steps done in this call
+    @property
+    def loss_sum(self) -> float: ...  # sum over the steps of loss * weight
+    @property
+    def weight_sum(self) -> float: ...
+    @property
+    def status(
+        self,
+    ) -> Literal["running", "epoch_end", "converged", "loss", "gradient", "parameters"]: ...
+
+    # the last three: what was not finite; the step was not taken
+
+class _Trainer:
+    def __init__(
+        self,
+        model: _Mlp,
+        loss: LossSpec,
+        optimizer: OptimizerSpec,
+        schedule: ScheduleSpec,
+        l1: float,
+        l2: float,
+        penalize_biases: bool,
+        clip_norm: float,  # 0: none
+        clip_value: float,  # 0: none
+        seed: int,
+    ) -> None: ...
+
+    epoch: int  # epochs completed
+    step_count: int  # steps taken
+    learning_rate_scale: float  # multiplies the schedule (reduce-on-plateau)
+
+    @property
+    def learning_rate(self) -> float: ...  # of the last step
+    @property
+    def states(self) -> list[Floats | None]: ...  # writable views of the optimizer's buffers
+    def step(
+        self, x: Floats, targets: Floats | Labels, sample_weight: Floats | None
+    ) -> RunResult: ...
+    def bind(
+        self,
+        x: Floats,
+        targets: Floats | Labels,
+        sample_weight: Floats | None,
+        batch_size: int,
+        shuffle: bool,
+        total_epochs: int,
+    ) -> None: ...  # keeps the arrays; the next run starts an epoch at its first batch
+    def unbind(self) -> None: ...
+    def run(self, max_steps: int) -> RunResult: ...
+
+    # up to max_steps steps of the current epoch, or to its end, without the GIL; raises
+    # KeyboardInterrupt (weights: those of the last complete step)
+
+class Trainer32(_Trainer): ...
+class Trainer64(_Trainer): ...

@@ -1,0 +1,87 @@
+"""Multilayer perceptrons trained on the CPU: C++ kernels under a thin Python API.
+
+>>> import chainrule as cr
+>>> model = cr.MLP([784, 256, 128, 10], dropout=0.1)
+
+Models are :class:`MLP`; :mod:`chainrule.kernels` has their arithmetic over plain arrays, and
+:mod:`chainrule.runtime` tells and chooses the variant of the kernels that runs.
+"""
+
+from __future__ import annotations
+
+from . import kernels, runtime
+from ._callbacks import Callback, EarlyStopping, Progress
+from ._core import __version__
+from ._errors import DivergenceError
+from ._evaluation import Evaluation
+from ._history import History
+from ._layers import Activation, Dense
+from ._loss import Loss
+from ._losses import (
+    MAE,
+    MSE,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    GaussianNLL,
+    Huber,
+    Poisson,
+    Quantile,
+)
+from ._mlp import MLP
+from ._optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
+from ._schedules import (
+    Constant,
+    Cosine,
+    ExponentialDecay,
+    InverseScaling,
+    OneCycle,
+    ReduceOnPlateau,
+    Schedule,
+    StepDecay,
+)
+from ._training import Trainer
+
+# A wrong CHAINRULE_VARIANT raises here, not in the middle of a program.
+runtime.active_variant()
+
+__all__ = [
+    "LBFGS",
+    "MAE",
+    "MLP",
+    "MSE",
+    "SGD",
+    "Activation",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "BinaryCrossEntropy",
+    "Callback",
+    "Constant",
+    "Cosine",
+    "CrossEntropy",
+    "Dense",
+    "DivergenceError",
+    "EarlyStopping",
+    "Evaluation",
+    "ExponentialDecay",
+    "GaussianNLL",
+    "History",
+    "Huber",
+    "InverseScaling",
+    "Lion",
+    "Loss",
+    "NAdam",
+    "OneCycle",
+    "Optimizer",
+    "Poisson",
+    "Progress",
+    "Quantile",
+    "RMSprop",
+    "ReduceOnPlateau",
+    "Schedule",
+    "StepDecay",
+    "Trainer",
+    "__version__",
+    "kernels",
+    "runtime",
+]

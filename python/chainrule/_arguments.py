@@ -1,0 +1,135 @@
+"""Checks of scalar arguments and names: each returns the plain Python value or raises.
+
+Every message reads "<argument> must be <expected>, got <given>".
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+INT64_MAX = 2**63 - 1
+
+
+def type_name(value: object) -> str:
+    """Name of the type of `value`, as error messages give it."""
+    return type(value).__name__
+
+
+def one_of(value: object, choices: Iterable[str], argument: str) -> str:
+    """Check that `value` is one of the names `choices`."""
+    names = list(choices)
+    if isinstance(value, str) and value in names:
+        return value
+    listed = ", ".join(repr(name) for name in names)
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be one of {listed}, got {type_name(value)}")
+    close = difflib.get_close_matches(value.lower(), names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"{argument} must be one of {listed}, got {value!r}{hint}")
+
+
+def integer(
+    value: object, argument: str, minimum: int | None = None, maximum: int = INT64_MAX
+) -> int:
+    """Check an integer: a Python or NumPy one, no bool, no float."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{argument} must be an integer, got {type_name(value)}")
+    try:
+        result = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(
+            f"{argument} must be an integer, got {type_name(value)} {value!r}"
+        ) from None
+    if minimum is not None and result < minimum:
+        raise ValueError(f"{argument} must be an integer >= {minimum}, got {result}")
+    if result > maximum:
+        raise ValueError(f"{argument} must be an integer <= {maximum}, got {result}")
+    return result
+
+
+def number(
+    value: object,
+    argument: str,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    maximum: float | None = None,
+) -> float:
+    """Check a finite real number within bounds: Python's, NumPy's, no bool, no string."""
+    bounds = [
+        f"{sign} {bound:g}"
+        for sign, bound in ((">=", minimum), (">", above), ("<", below), ("<=", maximum))
+        if bound is not None
+    ]
+    expected = " ".join(["a finite number", " and ".join(bounds)]).strip()
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{argument} must be {expected}, got {type_name(value)} {value!r}")
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
+    fits = (
+        math.isfinite(result)
+        and (minimum is None or result >= minimum)
+        and (above is None or result > above)
+        and (below is None or result < below)
+        and (maximum is None or result <= maximum)
+    )
+    if not fits:
+        raise ValueError(f"{argument} must be {expected}, got {result:g}")
+    return result
+
+
+def optional_number(value: object, argument: str, *, above: float) -> float:
+    """Check a number above a bound; None becomes 0.0, which the compiled module reads as "none"."""
+    return 0.0 if value is None else number(value, argument, above=above)
+
+
+def boolean(value: object, argument: str) -> bool:
+    """Check a bool: Python's or NumPy's, nothing merely true or false."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{argument} must be True or False, got {type_name(value)} {value!r}")
+    return bool(value)
+
+
+def seed(value: object, argument: str = "seed") -> int:
+    """Check a seed: the key of a Philox generator, 64 bits."""
+    return integer(value, argument, minimum=0, maximum=2**64 - 1)
+
+
+def numbers_tuple(
+    value: object, argument: str, *, minimum: float | None = None, **bounds: float
+) -> tuple[float, ...]:
+    """Check a non-empty sequence of numbers within bounds."""
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        value = value.tolist()
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(f"{argument} must be a sequence of numbers, got {type_name(value)}")
+    if not value:
+        raise ValueError(f"{argument} must hold at least one number, got none")
+    return tuple(
+        number(item, f"{argument}[{i}]", minimum=minimum, **bounds) for i, item in enumerate(value)
+    )
+
+
+def float_dtype(value: Any, argument: str = "dtype") -> np.dtype[Any]:
+    """Check a floating-point type: float32 or float64, in native byte order."""
+    try:
+        # A None is told apart: NumPy takes it for float64.
+        dtype = None if value is None else np.dtype(value)
+    except TypeError:
+        dtype = None
+    for kind in (np.dtype(np.float32), np.dtype(np.float64)):
+        if dtype is not None and dtype == kind:
+            return kind
+    raise ValueError(f"{argument} must be 'float32' or 'float64', got {str(value)!r}")

@@ -1,0 +1,259 @@
+"""The command `chainrule`: reads its arguments, runs a subcommand, prints errors as one line.
+
+Exit codes: 0, 1 (the work failed), 2 (options or file cannot be used), 130 (interrupted).
+What the subcommands do stands in `chainrule._command`; it is imported when it is needed, so that
+`--help` and usage errors answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from chainrule import _core
+from chainrule._command.errors import FAILED, INTERRUPTED, CommandError, UsageError
+
+__all__ = ["main"]
+
+_WIDEST_LAYER = 16_384
+_LARGEST_SEED = 2**32 - 1  # scikit-learn's limit for random_state
+
+_TRAIN_EXAMPLES = """\
+examples:
+  chainrule train
+      scikit-learn's handwritten digits: no file, no network needed
+  chainrule train flowers.csv --target species
+      classification, because the target holds text
+  chainrule train houses.csv --target price --hidden 256,128 --epochs 100
+      regression, because the target holds many different numbers
+
+Every column but the target must be numeric, without missing values.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises UsageError in place of printing the usage and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments after the command's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+        if arguments.command is None:
+            raise UsageError("expected a command: train or info (see chainrule --help)")
+        run: Callable[[argparse.Namespace], None] = arguments.run
+        run(arguments)
+        sys.stdout.flush()
+    except SystemExit as leaving:  # --help and --version
+        return leaving.code if isinstance(leaving.code, int) else 0
+    except CommandError as error:
+        print(f"chainrule: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt as interrupt:
+        done = str(interrupt) or "nothing was written"
+        print(f"chainrule: interrupted; {done}", file=sys.stderr)
+        return INTERRUPTED
+    except MemoryError as error:
+        print(f"chainrule: error: out of memory: {error}".rstrip(": "), file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        # The reader (head, less) is gone. Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return 0
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="chainrule",
+        description="Train multilayer perceptrons on the CPU.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"chainrule {_core.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_train(commands)
+    info = commands.add_parser(
+        "info",
+        help="print version, variants, threads, build",
+        description="Print what is installed and what this machine runs.",
+        allow_abbrev=False,
+    )
+    info.set_defaults(run=_run_info)
+    return parser
+
+
+def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train on handwritten digits, or on a CSV file",
+        description="Train a network on a table and score it on rows that were held out.",
+        epilog=_TRAIN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_run_train)
+    parser.add_argument("file", nargs="?", metavar="FILE.csv", help="default: handwritten digits")
+    parser.add_argument("--target", metavar="COLUMN", help="name of the column to predict")
+    parser.add_argument(
+        "--task",
+        choices=["classification", "regression"],
+        help="default: told from the target",
+    )
+    parser.add_argument(
+        "--test-fraction",
+        type=_number(0, 1),
+        default=0.2,
+        metavar="X",
+        help="part of the rows to hold out (default: 0.2)",
+    )
+    network = parser.add_argument_group("network and training")
+    network.add_argument(
+        "--hidden",
+        type=_widths,
+        metavar="WIDTHS",
+        help="widths of the hidden layers, or none (default: 128,64; for the digits 256,128)",
+    )
+    network.add_argument(
+        "--activation", type=_activation, default="relu", metavar="NAME", help="default: relu"
+    )
+    network.add_argument(
+        "--epochs", type=_integer(1), metavar="N", help="default: told from the number of rows"
+    )
+    network.add_argument(
+        "--batch-size",
+        type=_integer(1),
+        metavar="N",
+        help="default: told from the number of rows, 32 up to 10,000 of them",
+    )
+    network.add_argument(
+        "--learning-rate",
+        type=_number(0, math.inf),
+        default=5e-3,
+        metavar="X",
+        help="its peak, after a warm-up (default: 0.005)",
+    )
+    network.add_argument(
+        "--seed",
+        type=_integer(0, _LARGEST_SEED),
+        default=0,
+        metavar="N",
+        help="of held-out rows, weights and shuffles (default: 0)",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--plot",
+        metavar="PATH",
+        default="learning_curve.png",
+        help="picture of the learning curve (default: learning_curve.png); replaces an older one",
+    )
+    output.add_argument(
+        "--reference",
+        action=argparse.BooleanOptionalAction,
+        help="train the pure-NumPy reference too and compare times (default: if it is short)",
+    )
+    output.add_argument("--quiet", action="store_true", help="print results only")
+
+
+def _run_train(arguments: argparse.Namespace) -> None:
+    from chainrule._command.train import TrainOptions, train
+
+    if arguments.file is None:
+        for name in ("target", "task"):
+            if getattr(arguments, name) is not None:
+                raise UsageError(
+                    f"--{name} goes with a file: chainrule train FILE.csv --{name} ..."
+                )
+    train(
+        TrainOptions(
+            file=arguments.file,
+            target=arguments.target,
+            task=arguments.task,
+            test_fraction=arguments.test_fraction,
+            hidden=arguments.hidden,
+            activation=arguments.activation,
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            learning_rate=arguments.learning_rate,
+            seed=arguments.seed,
+            plot=arguments.plot,
+            reference=arguments.reference,
+            quiet=arguments.quiet,
+        )
+    )
+
+
+def _run_info(arguments: argparse.Namespace) -> None:
+    from chainrule._command.info import info_fields
+    from chainrule._command.report import Report
+
+    report = Report()
+    for label, text in info_fields():
+        report.field(label, text)
+
+
+def _integer(smallest: int, largest: int | None = None) -> Callable[[str], int]:
+    span = f"of at least {smallest}" if largest is None else f"from {smallest} to {largest}"
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = smallest - 1
+        if value < smallest or (largest is not None and value > largest):
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number {span}")
+        return value
+
+    return read
+
+
+def _number(above: float, below: float) -> Callable[[str], float]:
+    span = f"above {above:g}" + ("" if below == math.inf else f" and below {below:g}")
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not above < value < below:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a number {span}")
+        return value
+
+    return read
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    if text == "none":
+        return ()
+    read = _integer(1, _WIDEST_LAYER)
+    try:
+        return tuple(read(width) for width in text.split(","))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected widths from 1 to {_WIDEST_LAYER} separated by commas, as 128,64, "
+            "or none"
+        ) from None
+
+
+def _activation(text: str) -> str:
+    names = list(_core.activations())
+    if text not in names:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected one of {', '.join(names)}")
+    return text

@@ -1,0 +1,56 @@
+"""Errors that the command prints as one line, and the check that its libraries are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+
+__all__ = ["FAILED", "INTERRUPTED", "USAGE", "CommandError", "UsageError", "quoted", "require"]
+
+FAILED = 1
+USAGE = 2
+INTERRUPTED = 130
+
+_LONGEST_QUOTE = 40
+_DISTRIBUTIONS = {"sklearn": "scikit-learn"}  # by import name, where the two differ
+
+
+class CommandError(Exception):
+    """What went wrong, in one line; the command prints it and ends with `exit_code`."""
+
+    exit_code = FAILED
+
+
+class UsageError(CommandError):
+    """The user's options or the user's file cannot be used as given."""
+
+    exit_code = USAGE
+
+
+def quoted(text: object) -> str:
+    """Return `text` in quotes, on one line, shortened: cells of a table may hold anything."""
+    line = str(text)
+    if len(line) > _LONGEST_QUOTE:
+        line = line[: _LONGEST_QUOTE - 3] + "..."
+    return repr(line)
+
+
+def require(what: str, modules: Sequence[str]) -> None:
+    """Raise CommandError if one of `modules` is not installed.
+
+    Parameters
+    ----------
+    what : str
+        What needs them, as the user would type it.
+    modules : sequence of str
+        Import names.
+    """
+    absent = [
+        _DISTRIBUTIONS.get(name, name) for name in modules if importlib.util.find_spec(name) is None
+    ]
+    if absent:
+        verb = "is" if len(absent) == 1 else "are"
+        raise CommandError(
+            f"{what} needs {' and '.join(absent)}, which {verb} not installed: "
+            'pip install "chainrule[cli]"'
+        )

@@ -1,0 +1,72 @@
+"""What the command prints: labeled lines that fit 80 columns, and the lines of a training log."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from typing import TextIO
+
+__all__ = ["Report", "count", "duration"]
+
+_LABEL_WIDTH = 20
+_WIDEST = 100
+
+
+class Report:
+    """Prints labeled lines on standard output.
+
+    Parameters
+    ----------
+    quiet : bool
+        Print results only, no account of what is done.
+    stream : text file, optional
+        Standard output by default.
+    """
+
+    def __init__(self, quiet: bool = False, stream: TextIO | None = None) -> None:
+        self.quiet = quiet
+        self._stream = sys.stdout if stream is None else stream
+        self._width = min(shutil.get_terminal_size((80, 24)).columns, _WIDEST)
+
+    def field(self, label: str, text: str, *, result: bool = False) -> None:
+        """Print `text` after its label, wrapped and indented under itself."""
+        if self.quiet and not result:
+            return
+        wrapped = textwrap.wrap(
+            text,
+            width=max(self._width - _LABEL_WIDTH, 30),
+            break_long_words=False,  # a path must stay in one piece
+            break_on_hyphens=False,
+        )
+        for i, line in enumerate(wrapped):
+            self._print(f"{label if i == 0 else '':<{_LABEL_WIDTH}}{line}")
+
+    def line(self, text: str = "") -> None:
+        """Print a line that is no result, or an empty one."""
+        if not self.quiet:
+            self._print(text)
+
+    def _print(self, line: str) -> None:
+        # A file may be named in letters that the stream does not have.
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        print(line.encode(encoding, "backslashreplace").decode(encoding), file=self._stream)
+
+    def flush(self) -> None:
+        """Bring out what was printed, so that a progress bar on standard error comes after it."""
+        self._stream.flush()
+
+
+def count(number: int, singular: str, plural: str = "") -> str:
+    """Return a number with its noun: "1 row", "1,797 rows"."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: "4.2 ms", "0.52 s", "83 s", "12 min 5 s"."""
+    if seconds < 0.1:
+        return f"{1e3 * seconds:.2g} ms" if seconds < 0.01 else f"{1e3 * seconds:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"

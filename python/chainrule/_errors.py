@@ -1,0 +1,43 @@
+"""The one exception of the library's own; everything else raises a built-in one."""
+
+from __future__ import annotations
+
+
+class DivergenceError(ArithmeticError):
+    """Training met a number that is not finite; the step that made it was not taken.
+
+    The model keeps the parameters of the last step, which are finite.
+
+    Parameters
+    ----------
+    what : {"loss", "gradient", "parameters"}
+        What was not finite.
+    epoch : int or None
+        The epoch, counted from 1 since the training began; None for :meth:`Trainer.step`, which
+        knows no epochs.
+    batch : int
+        The batch within the epoch, counted from 1; for :meth:`Trainer.step` the step.
+
+    Attributes
+    ----------
+    what, epoch, batch
+        As given.
+    """
+
+    def __init__(self, what: str, epoch: int | None, batch: int) -> None:
+        super().__init__(what, epoch, batch)
+        self.what = what
+        self.epoch = epoch
+        self.batch = batch
+
+    def __str__(self) -> str:
+        where = (
+            f"step {self.batch}"
+            if self.epoch is None
+            else f"epoch {self.epoch}, batch {self.batch}"
+        )
+        verb = "are" if self.what == "parameters" else "is"
+        return (
+            f"the {self.what} {verb} not finite in {where}; the model keeps the parameters of the "
+            "step before. Try a lower learning rate, clip_norm=1.0, or inputs of about unit size"
+        )

@@ -1,0 +1,136 @@
+"""What a training leaves behind: one number of each kind for each epoch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._evaluation import Evaluation
+
+
+@dataclass
+class History:
+    """The course of a training; each list has one item for each epoch.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean training loss over the rows of the epoch, with penalties, as seen by the steps.
+    validation_loss : list of float
+        Mean loss over the validation data after the epoch, without penalties; empty when there
+        never was validation data, NaN for epochs without.
+    validation_score : list of float
+        See :class:`Evaluation`; empty when the loss has no score, else like `validation_loss`.
+    learning_rate : list of float
+        Of the last step of the epoch.
+    seconds : list of float
+        Time that the steps of the epoch took, in seconds; without validation.
+    steps_per_second : list of float
+        Steps of the epoch divided by `seconds`.
+    best_epoch : int or None
+        The best epoch so far, counted from 1: that of the lowest validation loss (training loss
+        without validation data), or the one that early stopping holds to be best.
+    stop_reason : {"epochs", "early_stopping", "callback", "converged"} or None
+        Why the training ended; None while it runs, and for one that an exception ended.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_score: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    steps_per_second: list[float] = field(default_factory=list)
+    best_epoch: int | None = None
+    stop_reason: str | None = None
+
+    def record(
+        self,
+        *,
+        loss: float,
+        validation: Evaluation | None,
+        learning_rate: float,
+        seconds: float,
+        steps: int,
+    ) -> None:
+        """Append an epoch; the loop of :meth:`MLP.fit` calls this.
+
+        Parameters
+        ----------
+        loss : float
+            Mean training loss.
+        validation : Evaluation or None
+            Loss and score of the validation data.
+        learning_rate : float
+            Of the last step.
+        seconds : float
+            Time of the steps.
+        steps : int
+            Number of steps.
+        """
+        _append(self.validation_loss, validation and validation.loss, len(self.loss))
+        _append(self.validation_score, validation and validation.score, len(self.loss))
+        self.loss.append(loss)
+        self.learning_rate.append(learning_rate)
+        self.seconds.append(seconds)
+        self.steps_per_second.append(steps / seconds if seconds > 0 else math.inf)
+
+    def best_of_losses(self) -> int | None:
+        """Return the epoch of the lowest validation loss, or training loss without validation.
+
+        Returns
+        -------
+        int or None
+            The first such epoch, counted from 1; None before the first epoch.
+        """
+        values = self.validation_loss or self.loss
+        known = [(value, epoch) for epoch, value in enumerate(values, 1) if not math.isnan(value)]
+        return min(known)[1] if known else None
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the losses over the epochs; needs Matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default axes of a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes drawn on.
+
+        Raises
+        ------
+        ImportError
+            Without Matplotlib.
+        """
+        if ax is None:
+            try:
+                import matplotlib.pyplot as plt
+            except ImportError as error:
+                raise ImportError(
+                    "History.plot needs Matplotlib: pip install 'chainrule[cli]'"
+                ) from error
+            _, ax = plt.subplots()
+        epochs = range(1, len(self.loss) + 1)
+        ax.plot(epochs, self.loss, label="training")
+        if self.validation_loss:
+            ax.plot(epochs, self.validation_loss, label="validation")
+        if self.best_epoch is not None:
+            ax.axvline(self.best_epoch, color="0.6", linestyle=":", label="best epoch")
+        ax.set_xlabel("epoch")
+        ax.set_ylabel("loss")
+        ax.legend()
+        return ax
+
+
+def _append(values: list[float], value: float | None, n_before: int) -> None:
+    """Append to a list that stays empty until the first value; gaps are NaN."""
+    if value is None:
+        if values:
+            values.append(math.nan)
+        return
+    values.extend([math.nan] * (n_before - len(values)))
+    values.append(value)

@@ -1,0 +1,186 @@
+"""What a network is made of: activations and dense layers, as small frozen dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from . import _arguments, _core
+
+Norm: TypeAlias = Literal["layer", "batch"] | None
+
+# He's variance suits activations that pass about half of their inputs, LeCun's what selu was
+# derived for; all others get Glorot's.
+_HE = ("relu", "leaky_relu", "gelu", "gelu_tanh", "silu", "mish", "elu", "softplus")
+_DEFAULT_INITIALIZERS = {**dict.fromkeys(_HE, "he_uniform"), "selu": "lecun_normal"}
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Activation:
+    """An activation and its parameter.
+
+    Parameters
+    ----------
+    name : str
+        ``identity``, ``relu``, ``leaky_relu``, ``elu``, ``selu``, ``gelu``, ``gelu_tanh``,
+        ``silu``, ``mish``, ``sigmoid``, ``tanh`` or ``softplus``.
+    **parameter : float
+        ``negative_slope`` of ``leaky_relu`` (default 0.01), ``alpha`` of ``elu`` (default 1.0);
+        at least 0.
+
+    Attributes
+    ----------
+    name : str
+        As given.
+    parameter : float
+        The value of the parameter; 0.0 for an activation that has none.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.Activation("leaky_relu", negative_slope=0.2)
+    Activation('leaky_relu', negative_slope=0.2)
+    """
+
+    name: str
+    parameter: float
+
+    def __init__(self, name: str, **parameter: float) -> None:
+        known = _core.activations()
+        _arguments.one_of(name, known, "activation")
+        field = known[name]["parameter"]
+        value = known[name]["default"]
+        for given in parameter:
+            if given != field:
+                has = "no parameter" if field is None else f"the parameter {field!r}"
+                raise TypeError(f"activation {name!r} has {has}, got {given!r}")
+            value = _arguments.number(parameter[given], given, minimum=0.0)
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "parameter", value)
+
+    def __repr__(self) -> str:
+        field = _core.activations()[self.name]["parameter"]
+        return f"Activation({self.name!r}" + (f", {field}={self.parameter!r})" if field else ")")
+
+
+def as_activation(value: str | Activation, argument: str = "activation") -> Activation:
+    """Turn a name into an activation with its default parameter."""
+    if isinstance(value, Activation):
+        return value
+    return Activation(_arguments.one_of(value, _core.activations(), argument))
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A layer: x W + b, then normalization, activation and dropout, each where asked for.
+
+    Parameters
+    ----------
+    out_features : int
+        Units of the layer, at least 1.
+    activation : str or Activation, default "identity"
+        See :class:`Activation` for the names.
+    dropout : float, default 0.0
+        Probability in [0, 1) with which an output is set to zero in training; the others are
+        divided by 1 - dropout.
+    norm : {"layer", "batch"}, optional
+        Normalize before the activation: each row over the units (Ba, Kiros and Hinton 2016), or
+        each unit over the batch (Ioffe and Szegedy 2015), with a learned scale and shift.
+    bias : bool, default True
+        Whether to add a bias.
+    initializer : str, optional
+        ``glorot_uniform``, ``glorot_normal``, ``he_uniform``, ``he_normal``, ``lecun_uniform``,
+        ``lecun_normal``, ``orthogonal``, ``torch_linear`` or ``zeros``. By default what suits the
+        activation: ``lecun_normal`` for selu; ``he_uniform`` for relu, leaky_relu, elu, gelu,
+        gelu_tanh, silu, mish and softplus; ``glorot_uniform`` for the others.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> model = cr.MLP([32, cr.Dense(128, activation="gelu", dropout=0.2, norm="layer"), 1])
+    >>> model.layers[0].initializer
+    'he_uniform'
+    """
+
+    out_features: int
+    activation: str | Activation = "identity"
+    dropout: float = 0.0
+    norm: Norm = None
+    bias: bool = True
+    initializer: str | None = None
+
+    def __post_init__(self) -> None:
+        values = {
+            "out_features": _arguments.integer(self.out_features, "out_features", 1),
+            "activation": as_activation(self.activation),
+            "dropout": _arguments.number(self.dropout, "dropout", minimum=0.0, below=1.0),
+            "bias": _arguments.boolean(self.bias, "bias"),
+        }
+        if self.norm is not None:
+            _arguments.one_of(self.norm, ("layer", "batch"), "norm")
+        if self.initializer is not None:
+            _arguments.one_of(self.initializer, _core.initializers(), "initializer")
+        for field, value in values.items():
+            object.__setattr__(self, field, value)
+
+    def resolved(self) -> Dense:
+        """Return this layer with its initializer chosen."""
+        if self.initializer is not None:
+            return self
+        name = as_activation(self.activation).name
+        return replace(self, initializer=_DEFAULT_INITIALIZERS.get(name, "glorot_uniform"))
+
+    def spec(self) -> _core.LayerSpec:
+        """Return what the compiled module takes; the layer must be resolved."""
+        activation = as_activation(self.activation)
+        assert self.initializer is not None
+        return _core.LayerSpec(
+            self.out_features,
+            activation.name,
+            activation.parameter,
+            self.dropout,
+            self.norm or "none",
+            self.bias,
+            self.initializer,
+        )
+
+    def n_parameters(self, in_features: int) -> int:
+        """Return how many parameters the layer has behind `in_features` inputs."""
+        vectors = int(self.bias) + 2 * (self.norm is not None)
+        return self.out_features * (in_features + vectors)
+
+
+def resolve(
+    layers: Sequence[int | Dense],
+    *,
+    activation: str | Activation,
+    output_activation: str | Activation,
+    dropout: float,
+    norm: Norm,
+    initializer: str | None,
+) -> tuple[int, tuple[Dense, ...]]:
+    """Check the arguments of :class:`MLP`; return the inputs and the resolved layers."""
+    if isinstance(layers, str) or not hasattr(layers, "__iter__"):
+        raise TypeError(
+            "layers must be a sequence of sizes and Dense layers, "
+            f"got {_arguments.type_name(layers)}"
+        )
+    items = list(layers)
+    if len(items) < 2:
+        raise ValueError(
+            "layers must hold the number of inputs and at least one layer, "
+            f"got {len(items)} item{'' if len(items) == 1 else 's'}"
+        )
+    in_features = _arguments.integer(items[0], "layers[0]", 1)
+    hidden = Dense(1, as_activation(activation), dropout, norm, True, initializer)
+    output = Dense(
+        1, as_activation(output_activation, "output_activation"), initializer=initializer
+    )
+    dense = []
+    for i, item in enumerate(items[1:], start=1):
+        if not isinstance(item, Dense):
+            size = _arguments.integer(item, f"layers[{i}]", 1)
+            item = replace(output if i == len(items) - 1 else hidden, out_features=size)
+        dense.append(item.resolved())
+    return in_features, tuple(dense)

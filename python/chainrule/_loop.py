@@ -1,0 +1,205 @@
+"""The loop over epochs: the epochs themselves run in C++, everything between them is here."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ._callbacks import Bar, Callbacks, EarlyStopping, Plateau, Progress
+from ._errors import DivergenceError
+from ._evaluation import Dataset, Evaluation, block_rows, evaluate
+from ._schedules import ReduceOnPlateau
+
+if TYPE_CHECKING:
+    from ._mlp import MLP
+    from ._training import Trainer
+    from ._typing import Floats
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The checked arguments of a fit."""
+
+    training: Dataset
+    validation: Dataset | None
+    batch_size: int
+    epochs: int
+    shuffle: bool
+    early_stopping: EarlyStopping | None
+    callbacks: Callbacks
+    bar: Bar
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch; the last may be short."""
+        return -(-len(self.training.x) // self.batch_size)
+
+
+class PlateauSchedule:
+    """The part of :class:`ReduceOnPlateau` that depends on the course of the training."""
+
+    def __init__(self, schedule: ReduceOnPlateau) -> None:
+        self._schedule = schedule
+        self._plateau = Plateau(schedule.min_delta)
+
+    def scale(self, loss: float, scale: float) -> float:
+        """Return by what to multiply the learning rate after an epoch with this loss."""
+        self._plateau.update(loss)
+        if self._plateau.epochs < self._schedule.patience:
+            return scale
+        self._plateau.epochs = 0
+        lowest = self._schedule.min_learning_rate / self._schedule.learning_rate
+        return max(scale * self._schedule.factor, lowest)
+
+
+class _Best:
+    """Follows the best epoch for early stopping and keeps its numbers to go back to."""
+
+    def __init__(self, rule: EarlyStopping, model: MLP) -> None:
+        self._rule = rule
+        self._model = model
+        self._plateau = Plateau(rule.min_delta, higher_is_better=rule.monitor == "score")
+        self._kept: tuple[Floats, Floats] | None = None
+
+    def update(self, loss: float, validation: Evaluation | None) -> bool:
+        """Take in an epoch; return whether it is the best."""
+        value: float | None = loss if validation is None else validation.loss
+        if self._rule.monitor == "score":
+            value = None if validation is None else validation.score
+        assert value is not None
+        better = self._plateau.update(value)
+        if better and self._rule.restore_best:
+            self._kept = (self._model.parameters.copy(), self._model.running_statistics.copy())
+        return better
+
+    def exhausted(self) -> bool:
+        """Return whether the patience is at its end."""
+        return self._plateau.epochs >= self._rule.patience
+
+    def restore(self) -> None:
+        """Put back the numbers of the best epoch."""
+        if self._kept is not None:
+            self._model.parameters[:] = self._kept[0]
+            self._model.running_statistics[:] = self._kept[1]
+
+
+class Loop:
+    """One fit of a trainer over checked data."""
+
+    def __init__(self, trainer: Trainer, plan: Plan) -> None:
+        self._trainer = trainer
+        self._core = trainer._core
+        self._plan = plan
+        self._history = trainer.history
+        self._last_epoch = self._core.epoch + plan.epochs
+        self._best: _Best | None = None
+        if plan.early_stopping is not None:
+            self._best = _Best(plan.early_stopping, trainer.model)
+        self._block = block_rows(trainer.model)
+        self._began = time.perf_counter()
+        # Of the present epoch.
+        self._loss_sum = self._weight_sum = 0.0
+        self._steps = 0
+        self._validation: Evaluation | None = None
+
+    def run(self) -> None:
+        """Train until the last epoch or until something ends the training."""
+        plan = self._plan
+        self._history.stop_reason = None
+        try:
+            self._core.bind(*plan.training, plan.batch_size, plan.shuffle, self._last_epoch)
+            reason = None
+            while reason is None:
+                reason = self._epoch()
+        finally:
+            self._core.unbind()
+            plan.bar.close()
+        if self._best is not None:
+            self._best.restore()
+        self._history.stop_reason = reason
+
+    def _epoch(self) -> str | None:
+        """Run an epoch; return why the training ends with it, or None."""
+        epoch = self._epoch_number = self._core.epoch + 1
+        self._loss_sum = self._weight_sum = 0.0
+        self._steps = 0
+        self._validation = None
+        began = time.perf_counter()
+        ending = self._run_steps()
+        seconds = time.perf_counter() - began
+        if ending == "callback" or self._steps == 0:
+            return ending
+        loss = self._loss()
+        if self._plan.validation is not None:
+            self._validation = evaluate(
+                self._trainer.model, self._plan.validation, self._trainer.loss, self._block
+            )
+        self._history.record(
+            loss=loss,
+            validation=self._validation,
+            learning_rate=self._core.learning_rate,
+            seconds=seconds,
+            steps=self._steps,
+        )
+        stops = self._judge(epoch, loss)
+        self._plan.bar.show(self._state)
+        if self._plan.callbacks.epoch_end(self._state):
+            return "callback"
+        if ending is not None or stops:
+            return ending or "early_stopping"
+        return "epochs" if epoch >= self._last_epoch else None
+
+    def _run_steps(self) -> str | None:
+        """Run the steps of an epoch; return "callback" or "converged" when one of them ends it."""
+        plan, core = self._plan, self._core
+        while True:
+            pieces = (
+                plan.steps_per_epoch,
+                plan.callbacks.steps_until_due(core.step_count),
+                plan.bar.steps_until_due(plan.steps_per_epoch),
+            )
+            result = core.run(min(piece for piece in pieces if piece is not None))
+            self._loss_sum += result.loss_sum
+            self._weight_sum += result.weight_sum
+            self._steps += result.steps
+            plan.bar.advance(result.steps)
+            status = result.status
+            if status in ("loss", "gradient", "parameters"):
+                raise DivergenceError(status, self._epoch_number, self._steps + 1)
+            if result.steps and plan.callbacks.step_end(core.step_count, self._state):
+                return "callback"
+            if status != "running":
+                return "converged" if status == "converged" else None
+
+    def _judge(self, epoch: int, loss: float) -> bool:
+        """Let early stopping and the schedule see the epoch; return whether to stop."""
+        watched = loss if self._validation is None else self._validation.loss
+        plateau = self._trainer._plateau_schedule
+        if plateau is not None:
+            self._core.learning_rate_scale = plateau.scale(watched, self._core.learning_rate_scale)
+        if self._best is None:
+            self._history.best_epoch = self._history.best_of_losses()
+            return False
+        if self._best.update(loss, self._validation):
+            self._history.best_epoch = epoch
+        return self._best.exhausted()
+
+    def _loss(self) -> float:
+        return self._loss_sum / self._weight_sum if self._weight_sum else 0.0
+
+    def _state(self) -> Progress:
+        return Progress(
+            model=self._trainer.model,
+            trainer=self._trainer,
+            history=self._history,
+            epoch=self._epoch_number,
+            epochs=self._last_epoch,
+            step=self._core.step_count,
+            steps_per_epoch=self._plan.steps_per_epoch,
+            loss=self._loss(),
+            validation_loss=self._validation and self._validation.loss,
+            validation_score=self._validation and self._validation.score,
+            learning_rate=self._core.learning_rate,
+            seconds=time.perf_counter() - self._began,
+        )

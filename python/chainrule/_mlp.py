@@ -1,0 +1,357 @@
+"""The multilayer perceptron: a network and its training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import _arguments
+from ._data import dataset
+from ._evaluation import Evaluation, block_rows, evaluate
+from ._layers import Activation, Dense, Norm, resolve
+from ._losses import as_loss
+from ._network import Network
+from ._settings import Settings
+from ._training import DEFAULT_BATCH_SIZE, Trainer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ._callbacks import Callback, EarlyStopping, Progress
+    from ._history import History
+    from ._loss import Loss
+    from ._optimizers import Optimizer
+    from ._typing import Floats
+
+
+class MLP(Network):
+    """A multilayer perceptron.
+
+    Parameters
+    ----------
+    layers : sequence of int or Dense
+        The number of inputs, then the layers: a :class:`Dense`, or a size. Sizes get the keyword
+        arguments below; the last one gets `output_activation`, no dropout and no normalization.
+    activation : str or Activation, default "relu"
+        Of hidden layers given by size; see :class:`Activation`.
+    output_activation : str or Activation, default "identity"
+        Of the last layer. The losses take logits: it is "identity" for nearly all of them.
+    dropout : float, default 0.0
+        Of hidden layers given by size, in [0, 1); see :class:`Dense`.
+    norm : {"layer", "batch"}, optional
+        Of hidden layers given by size; see :class:`Dense`.
+    initializer : str, optional
+        Of layers given by size; by default what suits the activation, see :class:`Dense`.
+    dtype : {"float32", "float64"}, default "float32"
+        Of the parameters and of all arithmetic.
+    seed : int, default 0
+        Of the initial parameters, of dropout, and by default of shuffles; in [0, 2**64).
+
+    Attributes
+    ----------
+    in_features, out_features : int
+        Columns of X and of the outputs.
+    layers : tuple of Dense
+        The layers, with activations and initializers as objects and names.
+    dtype : numpy.dtype
+        Of the parameters and of all arithmetic.
+    seed : int
+        Of the parameters last drawn.
+    history : History or None
+        Of the last training, finished or not.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an argument that is not as described.
+    MemoryError
+        When the parameters do not fit in memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import chainrule as cr
+    >>> X = np.linspace(-1.0, 1.0, 64).reshape(-1, 1)
+    >>> model = cr.MLP([1, 32, 1], activation="tanh", seed=1)
+    >>> history = model.fit(X, X**2, loss="mse", optimizer=cr.Adam(1e-2), batch_size=16, epochs=100)
+    >>> bool(history.loss[-1] < 1e-2)
+    True
+    >>> model.predict(X).shape
+    (64, 1)
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int | Dense],
+        *,
+        activation: str | Activation = "relu",
+        output_activation: str | Activation = "identity",
+        dropout: float = 0.0,
+        norm: Norm = None,
+        initializer: str | None = None,
+        dtype: npt.DTypeLike = "float32",
+        seed: int = 0,
+    ) -> None:
+        in_features, dense = resolve(
+            layers,
+            activation=activation,
+            output_activation=output_activation,
+            dropout=dropout,
+            norm=norm,
+            initializer=initializer,
+        )
+        super().__init__(in_features, dense, _arguments.float_dtype(dtype), _arguments.seed(seed))
+        self.history: History | None = None
+        self._trainer: Trainer | None = None
+
+    def initialize(self, seed: int | None = None) -> None:
+        """Draw all parameters anew and forget running statistics and training.
+
+        Parameters
+        ----------
+        seed : int, optional
+            In [0, 2**64); by default the present one, which gives the first parameters again.
+        """
+        if seed is not None:
+            seed = _arguments.seed(seed)
+        with self._lock.hold("initialize"):
+            self.seed = self.seed if seed is None else seed
+            self._network.initialize(self.seed)
+            self._trainer = None
+            self._forward_input = None
+            self._forward_count = 0
+
+    def copy(self) -> MLP:
+        """Return an independent model with the same parameters and running statistics.
+
+        Returns
+        -------
+        MLP
+            A copy, which knows nothing of trainings: it has no `history` to resume.
+        """
+        return _restore(*self._state())
+
+    def _state(self) -> tuple[Any, ...]:
+        numbers = (self.parameters.copy(), self.running_statistics.copy())
+        return (self.in_features, self.layers, self.dtype.name, self.seed, *numbers)
+
+    def __reduce__(self) -> tuple[Callable[..., MLP], tuple[Any, ...]]:
+        return _restore, self._state()
+
+    def evaluate(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        loss: str | Loss,
+        sample_weight: npt.ArrayLike | None = None,
+        batch_size: int | None = None,
+    ) -> Evaluation:
+        """Compute loss and score of the model on data.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_samples, in_features)
+            Features.
+        y : array_like
+            Targets; see :meth:`fit`.
+        loss : str or Loss
+            See :class:`Trainer`.
+        sample_weight : array_like, shape (n_samples,), optional
+            A weight >= 0 for each row, not all 0.
+        batch_size : int, optional
+            Rows that are computed at a time; by default as many as take little memory.
+
+        Returns
+        -------
+        Evaluation
+            ``loss``, the mean over the rows, and ``score``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For input that does not fit the model and the loss.
+
+        Examples
+        --------
+        >>> import chainrule as cr
+        >>> model = cr.MLP([1, 1], initializer="zeros")
+        >>> model.evaluate([[0.0], [1.0]], [1.0, 3.0], loss="mse")
+        Evaluation(loss=5.0, score=-4.0)
+        """
+        checked = as_loss(loss)
+        data = dataset(self, checked, X, y, sample_weight)
+        n_rows = block_rows(self)
+        if batch_size is not None:
+            n_rows = _arguments.integer(batch_size, "batch_size", 1)
+        return evaluate(self, data, checked, n_rows)
+
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        loss: str | Loss,
+        optimizer: str | Optimizer | None = None,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        epochs: int = 20,
+        shuffle: bool = True,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Any = None,
+        validation_data: Any = None,
+        validation_fraction: float | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        penalize_biases: bool = False,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        early_stopping: EarlyStopping | None = None,
+        callbacks: Iterable[Callback | Callable[[Progress], object]] = (),
+        progress: bool | None = False,
+        resume: bool = False,
+        seed: int | None = None,
+    ) -> History:
+        """Train the model, from its present parameters.
+
+        The same data, settings and seed give the same parameters, bit for bit. Ctrl-C raises
+        KeyboardInterrupt and leaves the parameters of the last whole step and a `history` of the
+        finished epochs; the model can be used, trained and resumed.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_samples, in_features)
+            Features; finite. Any layout and real type; converted once when that is not the
+            model's, never written to.
+        y : array_like
+            Targets, one row for each row of X. ``cross_entropy``: labels in [0, out_features) of
+            shape (n_samples,), or probabilities (n_samples, out_features). ``quantile``:
+            (n_samples, out_features / levels). ``gaussian_nll``: (n_samples, out_features / 2).
+            Others: (n_samples, out_features), for ``binary_cross_entropy`` in [0, 1], for
+            ``poisson`` >= 0. One column may have the shape (n_samples,).
+        loss : str or Loss
+            See :class:`Trainer`.
+        optimizer : str or Optimizer, default Adam()
+            See :class:`Trainer`. :class:`LBFGS` takes all rows as one batch.
+        batch_size : int, default 128
+            Rows of a step, at least 1; the last batch of an epoch may be short.
+        epochs : int, default 20
+            Passes over the data, at least 1.
+        shuffle : bool, default True
+            Visit the rows of each epoch in another order, drawn from the seed.
+        sample_weight : array_like, shape (n_samples,), optional
+            A weight >= 0 for each row, not all 0.
+        class_weight : dict, array_like or "balanced", optional
+            For labels (``cross_entropy``, or ``binary_cross_entropy`` with one output): a weight
+            >= 0 for each class, by which the sample weights are multiplied. A dict may leave out
+            classes of weight 1; "balanced" is n_samples / (n_classes * rows of the class).
+            Validation is not weighted by class.
+        validation_data : tuple (X, y) or (X, y, sample_weight), optional
+            Evaluated after each epoch.
+        validation_fraction : float, optional
+            Hold out this share of the rows, in (0, 1), drawn from the seed, in place of
+            `validation_data`.
+        l1, l2, penalize_biases, clip_norm, clip_value
+            See :class:`Trainer`.
+        early_stopping : EarlyStopping, optional
+            When to end the training before its time.
+        callbacks : sequence of function or Callback, default ()
+            Called with a :class:`Progress` after each epoch; see :class:`Callback`. An exception
+            of a callback ends the training and is passed on.
+        progress : bool or None, default False
+            Show a progress bar: True needs tqdm; None shows one when tqdm is installed and stderr
+            is a terminal.
+        resume : bool, default False
+            Go on with the last training of this model: its optimizer state, steps, epochs,
+            shuffles and history. Loss, penalties, clipping, and the optimizer and seed if given,
+            must be those of that training. ``fit(epochs=10)`` and then
+            ``fit(epochs=10, resume=True)`` give the bits of ``fit(epochs=20)``, but for schedules
+            that depend on the number of epochs and for `early_stopping`, which starts anew.
+        seed : int, optional
+            For shuffles and `validation_fraction`, in [0, 2**64); by default the model's. Dropout
+            goes by the model's seed.
+
+        Returns
+        -------
+        History
+            Losses, scores, learning rates and times by epoch; kept as `history` too.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For arguments that are not as described; nothing has changed then.
+        DivergenceError
+            When loss, gradient or parameters are not finite; the model keeps the parameters of
+            the step before.
+        ImportError
+            For ``progress=True`` without tqdm.
+        RuntimeError
+            When the model is being trained already, by another thread or around a callback.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import chainrule as cr
+        >>> X = np.random.default_rng(0).normal(size=(200, 2))
+        >>> y = (X[:, 0] * X[:, 1] > 0).astype(int)
+        >>> model = cr.MLP([2, 32, 2])
+        >>> history = model.fit(
+        ...     X,
+        ...     y,
+        ...     loss="cross_entropy",
+        ...     optimizer=cr.AdamW(1e-2),
+        ...     batch_size=20,
+        ...     epochs=50,
+        ...     validation_fraction=0.25,
+        ...     early_stopping=cr.EarlyStopping(patience=10),
+        ... )
+        >>> model.evaluate(X, y, loss="cross_entropy").score > 0.9
+        True
+        """
+        resume = _arguments.boolean(resume, "resume")
+        if resume and self._trainer is None:
+            raise ValueError("resume must be False before the first fit of this model, got True")
+        trainer = self._trainer if resume else None
+        settings = Settings.check(
+            self,
+            loss=loss,
+            optimizer=trainer.optimizer if trainer and optimizer is None else optimizer,
+            l1=l1,
+            l2=l2,
+            penalize_biases=penalize_biases,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            seed=trainer.seed if trainer and seed is None else seed,
+        )
+        if trainer is None:
+            trainer = Trainer(self, **vars(settings))
+        else:
+            trainer.require_same(settings)
+        return trainer.fit(
+            X,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            shuffle=shuffle,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            validation_data=validation_data,
+            validation_fraction=validation_fraction,
+            early_stopping=early_stopping,
+            callbacks=callbacks,
+            progress=progress,
+        )
+
+
+def _restore(
+    in_features: int,
+    layers: tuple[Dense, ...],
+    dtype: str,
+    seed: int,
+    parameters: Floats,
+    running_statistics: Floats,
+) -> MLP:
+    """Make a model of its numbers, for copies and pickles."""
+    model = MLP([in_features, *layers], dtype=dtype, seed=seed)
+    model.parameters[:] = parameters
+    model.running_statistics[:] = running_statistics
+    return model

@@ -1,0 +1,352 @@
+"""A network without its training: parameters, predictions and gradients.
+
+A face of the compiled network, which owns all the numbers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _arguments, _core, _validation
+from ._layers import Dense
+from ._lock import TrainingLock
+from ._losses import as_loss
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ._loss import Loss
+    from ._typing import Floats, Reduction
+
+
+class Network:
+    """What :class:`MLP` can do without training; not used by itself."""
+
+    def __init__(
+        self, in_features: int, layers: tuple[Dense, ...], dtype: np.dtype[Any], seed: int
+    ) -> None:
+        self.in_features = in_features
+        self.out_features = layers[-1].out_features
+        self.layers = layers
+        self.dtype = dtype
+        self.seed = seed
+        widths = [in_features, *(layer.out_features for layer in layers)]
+        self.n_parameters = sum(
+            layer.n_parameters(width) for layer, width in zip(layers, widths, strict=False)
+        )
+        if self.n_parameters * dtype.itemsize > _arguments.INT64_MAX:
+            raise ValueError(
+                f"layers must have fewer than 2**63 bytes of parameters, got {widths}, "
+                f"which make {self.n_parameters} parameters"
+            )
+        kind = _core.Mlp32 if dtype == np.float32 else _core.Mlp64
+        self._network: _core._Mlp = kind(in_features, [layer.spec() for layer in layers], seed)
+        self._lock = TrainingLock()
+        self._forward_input: Floats | None = None
+        self._forward_count = 0
+
+    def __repr__(self) -> str:
+        layers = ", ".join([str(self.in_features), *map(repr, self.layers)])
+        return f"MLP([{layers}], dtype='{self.dtype}', seed={self.seed})"
+
+    # --- numbers ---------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> Floats:
+        """All parameters: a flat, writable view of shape (n_parameters,), without a copy.
+
+        Layer by layer: weight, bias, then scale and shift of a normalization.
+        """
+        return self._network.parameters
+
+    @property
+    def gradient(self) -> Floats:
+        """Gradient of the last `backward` or `loss_and_gradient`: a flat, writable view.
+
+        Ordered as `parameters`. Training keeps a gradient of its own.
+        """
+        return self._network.gradient
+
+    @property
+    def running_statistics(self) -> Floats:
+        """Running mean, then running variance, of each batch normalization: a flat view."""
+        return self._network.running_statistics
+
+    @property
+    def weights(self) -> tuple[Floats, ...]:
+        """Weights of each layer: views of shape (in_features, out_features)."""
+        return tuple(view for view in self._views("weight") if view is not None)
+
+    @property
+    def biases(self) -> tuple[Floats | None, ...]:
+        """Biases of each layer: views of shape (out_features,); None for a layer without."""
+        return self._views("bias")
+
+    def _views(self, role: str) -> tuple[Floats | None, ...]:
+        flat = self._network.parameters
+        views: list[Floats | None] = [None] * len(self.layers)
+        for block in self._network.parameter_blocks():
+            if block["role"] == role:
+                end = block["offset"] + int(np.prod(block["shape"]))
+                views[block["layer"]] = flat[block["offset"] : end].reshape(block["shape"])
+        return tuple(views)
+
+    # --- prediction ------------------------------------------------------------------------------
+
+    def predict(self, X: npt.ArrayLike) -> Floats:
+        """Compute the outputs: logits, rates' logarithms, values, as the loss has it.
+
+        Dropout is off and batch normalization uses the running statistics. The outputs of a row
+        do not depend on the other rows, bit for bit. Several threads may predict at once.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_samples, in_features)
+            Features; finite.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, out_features)
+            Outputs, of the model's dtype.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When X is not an array of finite numbers of that shape.
+        """
+        return self._outputs(_validation.matrix(X, "X", self.dtype, self.in_features))
+
+    __call__ = predict
+
+    def _outputs(self, x: Floats) -> Floats:
+        outputs: Floats = np.empty((x.shape[0], self.out_features), self.dtype)
+        self._network.predict(x, outputs)
+        return outputs
+
+    # --- gradients -------------------------------------------------------------------------------
+
+    def forward(
+        self, X: npt.ArrayLike, *, training: bool = False, step: int | None = None
+    ) -> Floats:
+        """Compute the outputs and keep what :meth:`backward` needs.
+
+        Parameters
+        ----------
+        X : array_like, shape (batch_size, in_features)
+            Features; not to be changed before :meth:`backward`.
+        training : bool, default False
+            Apply dropout, normalize by the statistics of the batch and take these into the
+            running ones.
+        step : int, optional
+            Which dropout masks to use, at least 0; by default new ones in each call.
+
+        Returns
+        -------
+        ndarray, shape (batch_size, out_features)
+            Outputs.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When an argument is not as described.
+        RuntimeError
+            When another thread is training the model.
+        """
+        x = _validation.features(X, self.dtype, self.in_features, "X")
+        training = _arguments.boolean(training, "training")
+        if step is not None:
+            step = _arguments.integer(step, "step", 0)
+        outputs: Floats = np.empty((x.shape[0], self.out_features), self.dtype)
+        with self._lock.hold("forward"):
+            if step is None:
+                step = self._forward_count
+                self._forward_count += training
+            self._forward_input = None
+            self._network.forward(x, training, step, outputs)
+            self._forward_input = x
+        return outputs
+
+    def backward(self, grad_outputs: npt.ArrayLike) -> Floats:
+        """Propagate a gradient back through the last :meth:`forward`.
+
+        `gradient` then holds the gradient with respect to the parameters.
+
+        Parameters
+        ----------
+        grad_outputs : array_like, shape (batch_size, out_features)
+            Gradient of the caller's loss with respect to the outputs.
+
+        Returns
+        -------
+        ndarray, shape (batch_size, in_features)
+            Gradient with respect to X.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When `grad_outputs` is not an array of finite numbers of that shape.
+        RuntimeError
+            Without a :meth:`forward` since the last training step, or when another thread is
+            training the model.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import chainrule as cr
+        >>> model = cr.MLP([2, 1], initializer="zeros")
+        >>> outputs = model.forward([[1.0, 2.0]])
+        >>> model.backward(np.ones_like(outputs))
+        array([[0., 0.]], dtype=float32)
+        >>> model.gradient
+        array([1., 2., 1.], dtype=float32)
+        """
+        with self._lock.hold("backward"):
+            x = self._forward_input
+            if x is None:
+                raise RuntimeError(
+                    "backward must follow forward, without a change of the parameters by a "
+                    "training in between"
+                )
+            gradient = _validation.matrix(
+                grad_outputs, "grad_outputs", self.dtype, self.out_features, x.shape[0]
+            )
+            grad_x: Floats = np.empty(x.shape, self.dtype)
+            self._network.backward(gradient, grad_x)
+        return grad_x
+
+    def loss_and_gradient(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        loss: str | Loss,
+        sample_weight: npt.ArrayLike | None = None,
+        reduction: Reduction = "mean",
+        l1: float = 0.0,
+        l2: float = 0.0,
+        penalize_biases: bool = False,
+        training: bool = False,
+        step: int = 0,
+    ) -> tuple[float, Floats]:
+        """Compute the loss of a batch and its gradient with respect to the parameters.
+
+        Changes neither parameters nor running statistics.
+
+        Parameters
+        ----------
+        X : array_like, shape (batch_size, in_features)
+            Features.
+        y : array_like
+            Targets; see :meth:`fit`.
+        loss : str or Loss
+            See :class:`Trainer`.
+        sample_weight : array_like, shape (batch_size,), optional
+            A weight >= 0 for each row.
+        reduction : {"mean", "sum"}, default "mean"
+            Weighted mean over the rows (and mean over the columns), or weighted sum over all.
+        l1, l2, penalize_biases
+            Penalties; see :class:`Trainer`.
+        training : bool, default False
+            Apply dropout and normalize by the statistics of the batch.
+        step : int, default 0
+            Which dropout masks to use; at least 0.
+
+        Returns
+        -------
+        loss : float
+            The loss, with penalties.
+        gradient : ndarray, shape (n_parameters,)
+            A copy, ordered as `parameters`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For input that does not fit the model and the loss.
+        RuntimeError
+            When another thread is training the model.
+        """
+        with self._lock.hold("loss_and_gradient"):
+            penalties = (l1, l2, penalize_biases)
+            value, _ = self._differentiate(
+                X, y, loss, sample_weight, reduction, penalties, training, step, grad_x=False
+            )
+            return value, self.gradient.copy()
+
+    def input_gradient(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        loss: str | Loss,
+        sample_weight: npt.ArrayLike | None = None,
+        reduction: Reduction = "mean",
+        training: bool = False,
+        step: int = 0,
+    ) -> Floats:
+        """Compute the gradient of the loss of a batch with respect to its features.
+
+        Parameters
+        ----------
+        X, y, loss, sample_weight, reduction, training, step
+            See :meth:`loss_and_gradient`. With ``reduction="sum"`` the gradient of a row does not
+            depend on how many other rows there are.
+
+        Returns
+        -------
+        ndarray, shape (batch_size, in_features)
+            The gradient.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            See :meth:`loss_and_gradient`.
+        """
+        with self._lock.hold("input_gradient"):
+            penalties = (0.0, 0.0, False)
+            _, grad_x = self._differentiate(
+                X, y, loss, sample_weight, reduction, penalties, training, step, grad_x=True
+            )
+        assert grad_x is not None
+        return grad_x
+
+    def _differentiate(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        loss: str | Loss,
+        sample_weight: npt.ArrayLike | None,
+        reduction: Reduction,
+        penalties: tuple[float, float, bool],
+        training: bool,
+        step: int,
+        grad_x: bool,
+    ) -> tuple[float, Floats | None]:
+        """Write `gradient`; return the loss and, when asked for, the gradient of the features."""
+        checked = as_loss(loss)
+        x = _validation.features(X, self.dtype, self.in_features, "X")
+        targets = checked.targets(y, self.dtype, len(x), self.out_features)
+        weights = _validation.sample_weights(sample_weight, self.dtype, len(x))
+        _arguments.one_of(reduction, ("mean", "sum"), "reduction")
+        l1, l2, penalize_biases = penalties
+        l1 = _arguments.number(l1, "l1", minimum=0.0)
+        l2 = _arguments.number(l2, "l2", minimum=0.0)
+        penalize_biases = _arguments.boolean(penalize_biases, "penalize_biases")
+        training = _arguments.boolean(training, "training")
+        step = _arguments.integer(step, "step", 0)
+        out: Floats | None = np.empty(x.shape, self.dtype) if grad_x else None
+        value = self._network.loss_and_gradient(
+            x,
+            targets,
+            checked.spec(),
+            weights,
+            reduction,
+            l1,
+            l2,
+            penalize_biases,
+            training,
+            step,
+            out,
+        )
+        return value, out

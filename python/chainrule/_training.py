@@ -1,0 +1,295 @@
+"""Training of a model: optimizer state, single steps, and fits over data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _arguments, _core, _data
+from ._callbacks import Bar, Callbacks, EarlyStopping
+from ._errors import DivergenceError
+from ._history import History
+from ._loop import Loop, Plan, PlateauSchedule
+from ._optimizers import LBFGS
+from ._schedules import ReduceOnPlateau
+from ._settings import Settings
+from ._validation import matrix, sample_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import numpy.typing as npt
+
+    from ._callbacks import Callback, Progress
+    from ._loss import Loss
+    from ._mlp import MLP
+    from ._optimizers import Optimizer
+
+DEFAULT_BATCH_SIZE = 128
+
+
+class Trainer:
+    """A model with a loss and an optimizer, whose state lives from step to step.
+
+    Parameters
+    ----------
+    model : MLP
+        What to train; its parameters are updated in place.
+    loss : str or Loss
+        ``"mse"``, ``"mae"``, ``"huber"``, ``"quantile"``, ``"binary_cross_entropy"``,
+        ``"cross_entropy"``, ``"poisson"``, ``"gaussian_nll"``, or an object such as
+        ``Huber(delta=0.5)``.
+    optimizer : str or Optimizer, default Adam()
+        ``"sgd"``, ``"rmsprop"``, ``"adagrad"``, ``"adam"``, ``"adamw"``, ``"nadam"``, ``"lion"``,
+        ``"lbfgs"``, or an object such as ``SGD(0.1, momentum=0.9)``.
+    l1, l2 : float, default 0.0
+        Penalties: the loss grows by l1 * sum(abs(w)) + l2 / 2 * sum(w ** 2); at least 0.
+    penalize_biases : bool, default False
+        Let penalties and weight decay act on biases, scales and shifts too, not on weights alone.
+    clip_norm : float, optional
+        Scale a gradient down whose norm, over all parameters, is greater than this (> 0).
+    clip_value : float, optional
+        Clamp each element of the gradient to [-clip_value, clip_value] (> 0), after `clip_norm`.
+    seed : int, optional
+        For shuffles, in [0, 2**64); by default the model's. Dropout goes by the model's seed.
+
+    Attributes
+    ----------
+    model, loss, optimizer, seed
+        As given, names replaced by objects.
+    history : History
+        The epochs of all fits of this trainer so far.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> model = cr.MLP([2, 8, 1], seed=1)
+    >>> trainer = cr.Trainer(model, loss="mse", optimizer=cr.SGD(0.1))
+    >>> before = trainer.step([[0.0, 1.0], [1.0, 0.0]], [1.0, -1.0])
+    >>> trainer.step([[0.0, 1.0], [1.0, 0.0]], [1.0, -1.0]) < before
+    True
+    """
+
+    def __init__(
+        self,
+        model: MLP,
+        *,
+        loss: str | Loss,
+        optimizer: str | Optimizer | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        penalize_biases: bool = False,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if not hasattr(model, "_network"):
+            raise TypeError(f"model must be an MLP, got {_arguments.type_name(model)}")
+        self.model = model
+        self._settings = Settings.check(
+            model,
+            loss=loss,
+            optimizer=optimizer,
+            l1=l1,
+            l2=l2,
+            penalize_biases=penalize_biases,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            seed=seed,
+        )
+        self.loss = self._settings.loss
+        self.optimizer = self._settings.optimizer
+        self.seed = self._settings.seed
+        self.history = History()
+        schedule = self.optimizer.schedule()
+        self._needs_epochs = schedule.needs_epochs
+        self._plateau_schedule = (
+            PlateauSchedule(schedule) if isinstance(schedule, ReduceOnPlateau) else None
+        )
+        kind = _core.Trainer32 if model.dtype == np.float32 else _core.Trainer64
+        self._core = kind(
+            model._network,
+            self.loss.spec(),
+            self.optimizer.spec(),
+            schedule.spec(),
+            self._settings.l1,
+            self._settings.l2,
+            self._settings.penalize_biases,
+            self._settings.clip_norm or 0.0,
+            self._settings.clip_value or 0.0,
+            self.seed,
+        )
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed by the fits of this trainer."""
+        return self._core.epoch
+
+    @property
+    def step_count(self) -> int:
+        """Steps taken by this trainer."""
+        return self._core.step_count
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the last step."""
+        return self._core.learning_rate
+
+    def step(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
+        """Take one step on a batch: forward, loss, backward, clip, update.
+
+        Parameters
+        ----------
+        X : array_like, shape (batch_size, in_features)
+            Features.
+        y : array_like
+            Targets; see :meth:`MLP.fit`.
+        sample_weight : array_like, shape (batch_size,), optional
+            A weight >= 0 for each row.
+
+        Returns
+        -------
+        float
+            The mean loss of the batch before the step, with penalties.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For input that does not fit the model and the loss, and for a learning rate that
+            depends on epochs, which single steps do not make; nothing has changed then.
+        DivergenceError
+            When the loss, the gradient or the new parameters are not finite; nothing has changed.
+        RuntimeError
+            When another thread is training the model.
+        """
+        model = self.model
+        if self._needs_epochs:
+            raise ValueError(
+                "learning_rate must be a float, InverseScaling or ReduceOnPlateau for "
+                f"Trainer.step, which makes no epochs, got {self.optimizer.learning_rate}"
+            )
+        x = matrix(X, "X", model.dtype, model.in_features)
+        n_rows = x.shape[0]
+        if n_rows == 0:
+            raise ValueError(f"X must have at least one row, got shape {x.shape}")
+        targets = self.loss.targets(y, model.dtype, n_rows, model.out_features)
+        weights = sample_weights(sample_weight, model.dtype, n_rows)
+        with model._lock.hold("Trainer.step"):
+            model._forward_input = None
+            result = self._core.step(x, targets, weights)
+        if result.status in ("loss", "gradient", "parameters"):
+            raise DivergenceError(result.status, None, self._core.step_count + 1)
+        return result.loss_sum / result.weight_sum if result.weight_sum else 0.0
+
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        epochs: int = 20,
+        shuffle: bool = True,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Any = None,
+        validation_data: Any = None,
+        validation_fraction: float | None = None,
+        early_stopping: EarlyStopping | None = None,
+        callbacks: Iterable[Callback | Callable[[Progress], object]] = (),
+        progress: bool | None = False,
+    ) -> History:
+        """Train for some more epochs; steps, epochs and optimizer state go on from where they are.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_samples, in_features)
+            Features.
+        y : array_like
+            Targets; see :meth:`MLP.fit`.
+        batch_size, epochs, shuffle, sample_weight, class_weight
+            See :meth:`MLP.fit`.
+        validation_data, validation_fraction, early_stopping, callbacks, progress
+            See :meth:`MLP.fit`.
+
+        Returns
+        -------
+        History
+            The trainer's `history`: the epochs of this fit behind those of earlier ones.
+
+        Raises
+        ------
+        ValueError, TypeError, DivergenceError, RuntimeError, KeyboardInterrupt
+            See :meth:`MLP.fit`.
+        """
+        model = self.model
+        data = _data.dataset(model, self.loss, X, y, sample_weight)
+        batch_size = _arguments.integer(batch_size, "batch_size", 1, maximum=2**1024)
+        if isinstance(self.optimizer, LBFGS):
+            if batch_size != DEFAULT_BATCH_SIZE and batch_size < len(data.x):
+                raise ValueError(
+                    f"batch_size must be at least the number of rows, {len(data.x)}, for LBFGS "
+                    f"(or left at its default), got {batch_size}"
+                )
+            batch_size = len(data.x)
+        epochs = _arguments.integer(epochs, "epochs", 1)
+        shuffle = _arguments.boolean(shuffle, "shuffle")
+        if validation_data is not None and validation_fraction is not None:
+            raise ValueError(
+                "validation_fraction must be None when validation_data is given, "
+                f"got {validation_fraction}"
+            )
+        validation = None
+        if validation_data is not None:
+            validation = _data.given_validation(model, self.loss, validation_data)
+        elif validation_fraction is not None:
+            fraction = _arguments.number(
+                validation_fraction, "validation_fraction", above=0.0, below=1.0
+            )
+            data, validation = _data.split(data, fraction, self.seed)
+        if class_weight is not None:
+            data = _data.weighted_by_class(data, self.loss, class_weight, model.out_features)
+        batch_size = min(batch_size, len(data.x))
+        n_steps = epochs * -(-len(data.x) // batch_size)
+        _arguments.integer(self._core.step_count + n_steps, "epochs * batches of an epoch")
+        self._check_early_stopping(early_stopping, validation is not None)
+        if progress is not None:
+            progress = _arguments.boolean(progress, "progress")
+        checked = Callbacks(callbacks)
+        with model._lock.hold("fit"), model._lock.fit_once():
+            bar = Bar(progress, n_steps)
+            plan = Plan(data, validation, batch_size, epochs, shuffle, early_stopping, checked, bar)
+            model._trainer = self
+            model._forward_input = None
+            model.history = self.history
+            Loop(self, plan).run()
+        return self.history
+
+    def require_same(self, settings: Settings) -> None:
+        """Raise unless a fit that resumes this training has the same settings.
+
+        Parameters
+        ----------
+        settings : Settings
+            Those of the fit that is to resume it.
+        """
+        self._settings.require_same(settings)
+
+    def _check_early_stopping(self, value: Any, has_validation: bool) -> None:
+        if value is None:
+            return
+        if not isinstance(value, EarlyStopping):
+            raise TypeError(
+                "early_stopping must be an EarlyStopping or None, "
+                f"got {_arguments.type_name(value)} {value!r}"
+            )
+        if value.monitor == "score":
+            if not has_validation:
+                raise ValueError(
+                    "early_stopping must monitor 'loss' without validation data, got 'score'"
+                )
+            if self.loss.score(self.model.out_features) is None:
+                raise ValueError(
+                    f"early_stopping must monitor 'loss' for {self.loss}, which has no score"
+                )

@@ -1,0 +1,147 @@
+"""The dense layer over plain arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .. import _arguments, _core
+from .._layers import Activation, as_activation
+from ._arrays import inputs, output, require_matrix, require_shape
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .._typing import Floats
+
+
+class DenseGradients(NamedTuple):
+    """Gradients of a dense layer.
+
+    Attributes
+    ----------
+    x : ndarray, shape (batch_size, in_features), or None
+        With respect to the input; None when it was not wanted.
+    w : ndarray, shape (in_features, out_features)
+        With respect to the weight.
+    b : ndarray, shape (out_features,)
+        With respect to the bias.
+    """
+
+    x: Floats | None
+    w: Floats
+    b: Floats
+
+
+def dense_forward(
+    x: npt.ArrayLike,
+    w: npt.ArrayLike,
+    b: npt.ArrayLike | None = None,
+    activation: str | Activation = "identity",
+    out: npt.NDArray[Any] | None = None,
+    *,
+    preactivation: npt.NDArray[Any] | None = None,
+) -> Floats:
+    """Compute activation(x @ w + b) in one pass.
+
+    Parameters
+    ----------
+    x : array_like, shape (batch_size, in_features)
+        Input.
+    w : array_like, shape (in_features, out_features)
+        Weight.
+    b : array_like, shape (out_features,), optional
+        Bias.
+    activation : str or Activation, default "identity"
+        See :class:`chainrule.Activation`.
+    out : ndarray, shape (batch_size, out_features), optional
+        Where to write the result: C-contiguous, of the inputs' dtype, apart from them.
+    preactivation : ndarray, shape (batch_size, out_features), optional
+        Where to write x @ w + b, which some activations need for their gradient.
+
+    Returns
+    -------
+    ndarray, shape (batch_size, out_features)
+        `out`, or a new array.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arrays that do not fit each other.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.kernels.dense_forward([[1.0, 2.0]], [[3.0], [-4.0]], [1.0], activation="relu")
+    array([[0.]])
+    """
+    x_, w_, b_ = inputs(x=x, w=w, b=b)
+    batch_size, in_features = require_matrix(x_, "x")
+    _, out_features = require_matrix(w_, "w")
+    require_shape(w_, "w", (in_features, out_features))
+    if b_ is not None:
+        require_shape(b_, "b", (out_features,))
+    chosen = as_activation(activation)
+    shape = (batch_size, out_features)
+    result = output(out, shape, x_.dtype, apart=(x_, w_, b_))
+    if preactivation is not None:
+        output(preactivation, shape, x_.dtype, "preactivation", apart=(x_, w_, b_, result))
+    _core.dense_forward(x_, w_, b_, chosen.name, chosen.parameter, preactivation, result)
+    return result
+
+
+def dense_backward(
+    grad_preactivation: npt.ArrayLike,
+    x: npt.ArrayLike,
+    w: npt.ArrayLike,
+    *,
+    grad_x: npt.NDArray[Any] | None = None,
+    grad_w: npt.NDArray[Any] | None = None,
+    grad_b: npt.NDArray[Any] | None = None,
+    need_grad_x: bool = True,
+) -> DenseGradients:
+    """Compute the gradients of x @ w + b.
+
+    Parameters
+    ----------
+    grad_preactivation : array_like, shape (batch_size, out_features)
+        Gradient with respect to x @ w + b.
+    x : array_like, shape (batch_size, in_features)
+        Input.
+    w : array_like, shape (in_features, out_features)
+        Weight.
+    grad_x, grad_w, grad_b : ndarray, optional
+        Where to write the gradients: C-contiguous, of the inputs' dtype, apart from all others.
+    need_grad_x : bool, default True
+        Whether to compute the gradient with respect to `x`, which a first layer does not need.
+
+    Returns
+    -------
+    DenseGradients
+        Gradients with respect to ``x``, ``w`` and ``b``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arrays that do not fit each other.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.kernels.dense_backward([[1.0]], [[1.0, 2.0]], [[3.0], [-4.0]])
+    DenseGradients(x=array([[ 3., -4.]]), w=array([[1.],
+           [2.]]), b=array([1.]))
+    """
+    grad, x_, w_ = inputs(grad_preactivation=grad_preactivation, x=x, w=w)
+    batch_size, out_features = require_matrix(grad, "grad_preactivation")
+    _, in_features = require_matrix(x_, "x")
+    require_shape(x_, "x", (batch_size, in_features))
+    require_shape(w_, "w", (in_features, out_features))
+    need_grad_x = _arguments.boolean(need_grad_x, "need_grad_x")
+    if grad_x is not None and not need_grad_x:
+        raise ValueError("grad_x must be None when need_grad_x=False, got an array")
+    others = (grad, x_, w_)
+    of_x = output(grad_x, x_.shape, x_.dtype, "grad_x", apart=others) if need_grad_x else None
+    of_w = output(grad_w, w_.shape, x_.dtype, "grad_w", apart=(*others, of_x))
+    of_b = output(grad_b, (out_features,), x_.dtype, "grad_b", apart=(*others, of_x, of_w))
+    _core.dense_backward(grad, x_, w_, of_x, of_w, of_b)
+    return DenseGradients(of_x, of_w, of_b)

@@ -1,0 +1,1 @@
+"""What chainrule is measured with; see README.md beside this file."""

@@ -1,0 +1,68 @@
+"""PyTorch: fused Adam, denormals flushed to zero unless the name says otherwise."""
+
+import numpy as np
+import torch
+
+from ..workloads import LEARNING_RATE, Task
+
+
+class Torch:
+    """Eager mode."""
+
+    flush = True
+    compiled = False
+
+    def __init__(self, task: Task, threads: int):
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(self.flush)
+        self.task = task
+        workload = task.workload
+        activation = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}[workload.activation]
+        modules = []
+        for weight, bias in task.split(task.parameters):
+            linear = torch.nn.Linear(*weight.shape)
+            with torch.no_grad():
+                linear.weight.copy_(torch.from_numpy(weight.T.copy()))
+                linear.bias.copy_(torch.from_numpy(bias.copy()))
+            modules += [linear, activation()]
+        self.model = torch.nn.Sequential(*modules[:-1])
+        self.loss = {"mse": torch.nn.MSELoss, "cross_entropy": torch.nn.CrossEntropyLoss}[
+            workload.loss
+        ]()
+        self.optimizer = torch.optim.Adam(self.model.parameters(), LEARNING_RATE, fused=True)
+        self.X = torch.from_numpy(task.X)
+        self.y = torch.from_numpy(task.y)
+        if self.y.dtype == torch.int32:
+            self.y = self.y.long()
+        self.forward = torch.compile(self.objective) if self.compiled else self.objective
+
+    def objective(self, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Loss of one batch."""
+        return self.loss(self.model(X), y)
+
+    def run(self, orders: list[np.ndarray]) -> None:
+        """Train one epoch for each order."""
+        for order in orders:
+            for batch in torch.from_numpy(order).split(self.task.workload.batch_size):
+                loss = self.forward(self.X[batch], self.y[batch])
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                self.optimizer.step()
+
+    def weights(self) -> np.ndarray:
+        """Return the flat parameters."""
+        with torch.no_grad():
+            parts = [p.t().reshape(-1) for p in self.model.parameters()]
+            return torch.cat(parts).numpy()
+
+
+class TorchNoFlush(Torch):
+    """Eager mode with PyTorch's default: denormals are kept."""
+
+    flush = False
+
+
+class TorchCompile(Torch):
+    """``torch.compile``; needs a C++ compiler, and minutes for all shapes."""
+
+    compiled = True

@@ -1,0 +1,262 @@
+// Prints a hash of the results of every kernel, and of the weights of short trainings with every
+// optimizer, on the variant named by its argument. Variants with FMA print the same, on x86-64 and
+// on AArch64; every variant prints the same for what starts with "math".
+//
+//   print_hashes avx2
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "base/flush_to_zero.hpp"
+#include "hashing.hpp"
+#include "kernels/registry.hpp"
+#include "network/initializers.hpp"
+#include "ops/dense.hpp"
+#include "training/trainer.hpp"
+
+namespace {
+
+using namespace chainrule;
+using hashing::any_normal;
+using hashing::Hash;
+using hashing::uniform;
+
+// Not a multiple of any vector.
+constexpr int64_t kSize = 20011;
+
+template <class T>
+const char* type_name() {
+  return sizeof(T) == 4 ? "float" : "double";
+}
+
+template <class T>
+std::string label(const std::string& group, std::string_view name) {
+  return group + " " + std::string(name) + " " + type_name<T>();
+}
+
+template <class T>
+void print_elementwise() {
+  const KernelTable<T>& kernels = active_kernels<T>();
+  const std::vector<T> x = uniform<T>(kSize, 1, -12, 12), wide = any_normal<T>(kSize, 3),
+                       grad_y = uniform<T>(kSize, 2, -1, 1);
+  std::vector<T> y(kSize);
+  for (size_t i = 0; i < kMathFunctions.size(); ++i) {
+    Hash hash;
+    for (const std::vector<T>* input : {&x, &wide}) {
+      kernels.math_functions[i](input->data(), y.data(), kSize);
+      hash.add(y);
+    }
+    hash.print(label<T>("math", kMathFunctions[i]));
+  }
+  for (size_t i = 0; i < kActivations.size(); ++i) {
+    const auto parameter = static_cast<T>(kActivations[i].initial);
+    Hash hash;
+    for (const std::vector<T>* input : {&x, &wide}) {
+      kernels.activations[i].forward(input->data(), y.data(), kSize, parameter);
+      hash.add(y);
+      std::vector<T> saved = kActivations[i].saved == Saved::input ? *input : y;
+      kernels.activations[i].backward(grad_y.data(), saved.data(), saved.data(), kSize, parameter);
+      hash.add(saved);
+    }
+    hash.print(label<T>("math activation", kActivations[i].name));
+  }
+}
+
+template <class T>
+void print_dense() {
+  Context context;
+  for (const DenseShape& shape : {DenseShape{37, 29, 43}, DenseShape{130, 1100, 70}}) {
+    const auto [m, k, n] = shape;
+    const std::vector<T> x = uniform<T>(m * k, 1, -1, 1), w = uniform<T>(k * n, 2, -1, 1),
+                         b = uniform<T>(n, 3, -1, 1), g = uniform<T>(m * n, 4, -1, 1);
+    std::vector<T> y = g, grad_x = x, grad_w = w, grad_b = b;
+    dense_forward<T>(context, shape, x.data(), w.data(), b.data(), Activation::tanh, T{0}, nullptr,
+                     y.data());
+    dense_backward<T>(context, shape, g.data(), x.data(), w.data(), grad_x.data(), grad_w.data(),
+                      grad_b.data());
+    Hash hash;
+    for (const std::vector<T>* result : {&y, &grad_x, &grad_w, &grad_b}) hash.add(*result);
+    hash.print(label<T>("dense", std::to_string(k)));
+  }
+}
+
+template <class T>
+void print_losses() {
+  constexpr int64_t kRows = 103, kColumns = 6;
+  const std::vector<T> outputs = uniform<T>(kRows * kColumns, 1, -4, 4),
+                       targets = uniform<T>(kRows * kColumns, 2, 0, 1),
+                       weights = uniform<T>(kRows, 3, 0, 2);
+  std::vector<int32_t> labels(kRows);
+  for (size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<int32_t>(i % kColumns);
+  for (size_t i = 0; i < kLosses.size(); ++i) {
+    LossSpec spec{static_cast<Loss>(i), kLosses[i].initial, {}};
+    int64_t columns = kColumns;
+    if (spec.loss == Loss::quantile) {
+      spec.values = {0.1, 0.5, 0.9};
+      columns = kColumns / 3;
+    } else if (spec.loss == Loss::gaussian_nll) {
+      columns = kColumns / 2;
+    } else if (spec.loss == Loss::cross_entropy) {
+      spec = {spec.loss, 0.1, {1, 2, 0.5, 1, 1, 3}};
+    }
+    const bool takes_labels = kLosses[i].targets == Targets::labels;
+    Hash hash;
+    for (const bool is_weighted : {false, true}) {
+      for (const bool has_labels : {false, true}) {
+        if (has_labels && !takes_labels) continue;
+        const TargetView<T> view{has_labels ? nullptr : targets.data(), columns,
+                                 has_labels ? labels.data() : nullptr,
+                                 is_weighted ? weights.data() : nullptr};
+        std::vector<T> gradient(outputs.size());
+        hash.add(LossFunction<T>(spec)(outputs.data(), kRows, kColumns, view, Reduction::kMean,
+                                       gradient.data())
+                     .value);
+        hash.add(gradient);
+      }
+    }
+    hash.print(label<T>("loss", kLosses[i].name));
+  }
+}
+
+template <class T>
+void print_vectors() {
+  const KernelTable<T>& kernels = active_kernels<T>();
+  std::vector<T> x = uniform<T>(kSize, 1, -1, 1), mask(kSize);
+  const std::vector<T> w = uniform<T>(kSize, 2, -1, 1);
+  Hash hash;
+  const GradientSummary summary =
+      kernels.finish_gradient(x.data(), w.data(), kSize, T(0.01), T(0.02), T(1e6));
+  hash.add(summary.sum_of_squares);
+  hash.add(summary.penalty);
+  hash.add(kernels.dot(x.data(), w.data(), kSize));
+  kernels.add_scaled(T(0.3), w.data(), x.data(), kSize);
+  kernels.dropout_mask(7, 2, (uint64_t{1} << 33) + 5, 0.3, mask.data(), kSize);
+  kernels.multiply(x.data(), mask.data(), x.data(), kSize);
+  hash.add(x);
+  hash.print(label<T>("vector", "all"));
+}
+
+template <class T>
+void print_initial_weights() {
+  for (size_t i = 0; i < kInitializers.size(); ++i) {
+    std::vector<T> weight(37 * 23), bias(23);
+    initialize_layer<T>(static_cast<Initializer>(i), 5, 1, 37, 23, weight.data(), bias.data());
+    Hash hash;
+    hash.add(weight);
+    hash.add(bias);
+    hash.print(label<T>("initializer", kInitializers[i]));
+  }
+}
+
+void print_schedules() {
+  const std::array<std::vector<double>, kSchedules.size()> values = {{
+      {},
+      {2, 0.5},
+      {0.9},
+      {0.5},
+      {0.1, 0.01},
+      {0.3, 25, 1e4},
+      {0.1, 5, 0, 0},
+  }};
+  for (size_t i = 0; i < kSchedules.size(); ++i) {
+    const ScheduleSpec spec{static_cast<Schedule>(i), 0.1, values[i]};
+    Hash hash;
+    for (int64_t step = 0; step < 210; ++step) hash.add(learning_rate(spec, step, 20, 200));
+    hash.print("schedule " + std::string(kSchedules[i].name));
+  }
+  std::vector<int64_t> order(1001);
+  chainrule::shuffle(3, 4, order);
+  Hash hash;
+  hash.add(order);
+  hash.print("shuffle");
+}
+
+// 200 steps with layer and batch normalization, penalties, clipping, and dropout but for L-BFGS,
+// which wants the same function in every step.
+template <class T>
+void print_training(const std::string& name, const OptimizerSpec& optimizer, double rate) {
+  constexpr int64_t kRows = 150, kInputs = 13, kClasses = 5;
+  const std::vector<T> x = uniform<T>(kRows * kInputs, 1, -2, 2);
+  std::vector<int32_t> labels(kRows);
+  for (size_t i = 0; i < labels.size(); ++i) {
+    labels[i] = static_cast<int32_t>(x[i * kInputs] > 0) + 2 * (x[i * kInputs + 1] > 0);
+  }
+  const double dropout = optimizer.is_lbfgs ? 0 : 0.2;
+  const auto hidden = [dropout](int64_t width, Activation activation, Norm norm) {
+    return LayerSpec{width, activation, 0.01, dropout, norm, true, Initializer::he_uniform};
+  };
+  Mlp<T> model(
+      kInputs,
+      {hidden(37, Activation::gelu, Norm::kLayer), hidden(24, Activation::relu, Norm::kBatch),
+       hidden(17, Activation::mish, Norm::kNone), LayerSpec{kClasses}},
+      11);
+  TrainerOptions options;
+  options.loss = {Loss::cross_entropy, 0.05, {}};
+  options.optimizer = optimizer;
+  options.schedule = {Schedule::cosine, rate, {0.1, 0.1}};
+  options.penalty = {1e-5, 1e-4, false};
+  options.clip_norm = 5;
+  options.seed = 12;
+  Trainer<T> trainer(model, options);
+  trainer.bind({x.data(), kRows, kInputs, {nullptr, 0, labels.data(), nullptr}}, 32, true, 40);
+  Hash hash;
+  while (trainer.step_count < 200) {
+    const RunResult result = trainer.run(200 - trainer.step_count);
+    hash.add(result.loss_sum);
+    if (result.steps == 0) break;
+  }
+  hash.add(model.parameters().data(), model.parameters().size());
+  hash.add(model.running_statistics().data(), model.running_statistics().size());
+  hash.print(label<T>("training", name));
+}
+
+template <class T>
+void print_trainings() {
+  const auto train = [](const char* name, Optimizer optimizer, double decay,
+                        std::vector<double> values, double rate) {
+    print_training<T>(name, {optimizer, false, decay, std::move(values)}, rate);
+  };
+  train("sgd", Optimizer::sgd, 0, {0, 0}, 1e-2);
+  train("nesterov", Optimizer::sgd, 1e-3, {0.9, 1}, 1e-2);
+  train("rmsprop", Optimizer::rmsprop, 0, {0.99, 1e-8, 0.5, 1}, 1e-3);
+  train("adagrad", Optimizer::adagrad, 0, {1e-10, 0.1}, 1e-2);
+  train("adam", Optimizer::adam, 0, {0.9, 0.999, 1e-8, 0}, 1e-3);
+  train("amsgrad", Optimizer::adam, 1e-2, {0.9, 0.999, 1e-8, 1}, 1e-3);
+  train("nadam", Optimizer::nadam, 0, {0.9, 0.999, 1e-8, 0.004}, 2e-3);
+  train("lion", Optimizer::lion, 1e-2, {0.9, 0.99}, 1e-4);
+  print_training<T>("lbfgs", {Optimizer::sgd, true, 0, {10, 1e-9, 25}}, 1.0);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: print_hashes VARIANT\n");
+    return 2;
+  }
+  try {
+    set_active_variant(argv[1]);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 2;
+  }
+  const FlushToZero guard;
+  print_elementwise<float>();
+  print_elementwise<double>();
+  print_dense<float>();
+  print_dense<double>();
+  print_losses<float>();
+  print_losses<double>();
+  print_vectors<float>();
+  print_vectors<double>();
+  print_initial_weights<float>();
+  print_initial_weights<double>();
+  print_schedules();
+  print_trainings<float>();
+  print_trainings<double>();
+  return 0;
+}

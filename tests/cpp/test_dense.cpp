@@ -1,0 +1,197 @@
+// Dense forward and backward on every variant against plain loops over awkward shapes. The loops
+// are the definition, one chain per output element in the order of k, so results are equal to the
+// last bit, and lie within the error bound of such a chain from the sum in wider arithmetic.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "base/random.hpp"
+#include "kernels/registry.hpp"
+#include "ops/dense.hpp"
+
+namespace {
+
+using chainrule::Activation;
+using chainrule::Context;
+using chainrule::DenseShape;
+using chainrule::RandomPurpose;
+using chainrule::RandomStream;
+
+constexpr int64_t kGuard = 33;
+
+// An array at an odd address between two guards that must stay as they are.
+template <class T>
+class Guarded {
+ public:
+  explicit Guarded(int64_t size, uint32_t stream = 0)
+      : size_(size), values_(static_cast<size_t>(size + 2 * kGuard), kFill) {
+    if (stream == 0) return;
+    const RandomStream random(17, RandomPurpose::kWeights, stream);
+    for (int64_t i = 0; i < size; ++i) {
+      data()[i] = static_cast<T>(2 * random.uniform(static_cast<uint64_t>(i)) - 1);
+    }
+  }
+  T* data() { return values_.data() + kGuard; }
+  const T* data() const { return values_.data() + kGuard; }
+  bool guards_are_whole() const {
+    return std::all_of(values_.begin(), values_.begin() + kGuard, is_fill) &&
+           std::all_of(values_.begin() + kGuard + size_, values_.end(), is_fill);
+  }
+
+ private:
+  static constexpr T kFill = T(-12345.5);
+  static bool is_fill(T value) { return std::memcmp(&value, &kFill, sizeof(T)) == 0; }
+
+  int64_t size_;
+  std::vector<T> values_;
+};
+
+// start + sum over p of a[p * a_stride] b[p * b_stride], as the variants define it.
+template <class T>
+struct Chain {
+  const T *a, *b;
+  int64_t a_stride, b_stride, length;
+
+  T value(T start, bool is_fused) const {
+    T sum = start;
+    for (int64_t p = 0; p < length; ++p) {
+      const T x = a[p * a_stride], y = b[p * b_stride];
+      sum = is_fused ? std::fma(x, y, sum) : static_cast<T>(sum + static_cast<T>(x * y));
+    }
+    return sum;
+  }
+
+  // The distance from the sum in wider arithmetic that rounding every operation can make:
+  // gamma(2 k + 1) times the sum of magnitudes (Higham 2002, section 3.1).
+  bool is_within_bound(T start, T computed) const {
+    long double exact = start, magnitude = std::abs(start);
+    for (int64_t p = 0; p < length; ++p) {
+      const long double term = static_cast<long double>(a[p * a_stride]) * b[p * b_stride];
+      exact += term;
+      magnitude += std::abs(term);
+    }
+    const long double n = static_cast<long double>(2 * length + 1) *
+                          static_cast<long double>(std::numeric_limits<T>::epsilon()) / 2;
+    return std::abs(computed - exact) <= n / (1 - n) * magnitude;
+  }
+};
+
+// Equal bits, and within the bound; counts what is not.
+template <class T>
+struct Comparison {
+  bool is_fused;
+  int64_t different = 0, too_far = 0;
+
+  void compare(const Chain<T>& chain, T start, T computed) {
+    const T expected = chain.value(start, is_fused);
+    if (std::memcmp(&expected, &computed, sizeof(T)) != 0) ++different;
+    if (!chain.is_within_bound(start, computed)) ++too_far;
+  }
+};
+
+template <class T>
+void check_shape(const DenseShape& shape, bool is_fused) {
+  const auto [m, k, n] = shape;
+  Context context;
+  const Guarded<T> x(m * k, 1), weight(k * n, 2), bias(n, 3), grad_z(m * n, 4);
+  Guarded<T> y(m * n), z(m * n), grad_x(m * k), grad_weight(k * n), grad_bias(n);
+  Comparison<T> forward{is_fused}, backward{is_fused};
+
+  for (const T* b : {bias.data(), static_cast<const T*>(nullptr)}) {
+    chainrule::dense_forward<T>(context, shape, x.data(), weight.data(), b, Activation::identity,
+                                T{0}, b != nullptr ? z.data() : nullptr, y.data());
+    for (int64_t i = 0; i < m; ++i) {
+      for (int64_t j = 0; j < n; ++j) {
+        const Chain<T> chain{x.data() + i * k, weight.data() + j, 1, n, k};
+        const T start = b != nullptr ? b[j] : T{0};
+        forward.compare(chain, start, y.data()[i * n + j]);
+        if (b != nullptr) forward.compare(chain, start, z.data()[i * n + j]);
+      }
+    }
+  }
+
+  chainrule::dense_backward<T>(context, shape, grad_z.data(), x.data(), weight.data(),
+                               grad_x.data(), grad_weight.data(), grad_bias.data());
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t p = 0; p < k; ++p) {
+      backward.compare({grad_z.data() + i * n, weight.data() + p * n, 1, 1, n}, T{0},
+                       grad_x.data()[i * k + p]);
+    }
+  }
+  for (int64_t p = 0; p < k; ++p) {
+    for (int64_t j = 0; j < n; ++j) {
+      backward.compare({x.data() + p, grad_z.data() + j, k, n, m}, T{0},
+                       grad_weight.data()[p * n + j]);
+    }
+  }
+  const T one = 1;
+  for (int64_t j = 0; j < n; ++j) {
+    backward.compare({&one, grad_z.data() + j, 0, n, m}, T{0}, grad_bias.data()[j]);
+  }
+
+  CAPTURE(m);
+  CAPTURE(k);
+  CAPTURE(n);
+  CHECK(forward.different == 0);
+  CHECK(forward.too_far == 0);
+  CHECK(backward.different == 0);
+  CHECK(backward.too_far == 0);
+  CHECK(y.guards_are_whole());
+  CHECK(z.guards_are_whole());
+  CHECK(grad_x.guards_are_whole());
+  CHECK(grad_weight.guards_are_whole());
+  CHECK(grad_bias.guards_are_whole());
+}
+
+// Nothing, one, below, at and above vectors, tiles and panels of every variant.
+constexpr int64_t kSizes[] = {0, 1, 2, 3, 7, 8, 13, 16, 17, 33, 64};
+
+// Depths around the blocks of k, and long and narrow ones: m, k, n.
+constexpr DenseShape kLongShapes[] = {{3, 511, 5},   {3, 512, 5},   {13, 513, 17}, {2, 1025, 33},
+                                      {1, 4099, 1},  {1025, 2, 3},  {513, 3, 1},   {5, 3, 1027},
+                                      {511, 1, 129}, {25, 31, 515}, {1, 1, 2048},  {600, 70, 40}};
+
+template <class T>
+void check_all_shapes() {
+  for (const chainrule::Variant* variant : chainrule::supported_variants()) {
+    CAPTURE(std::string(variant->name));
+    chainrule::set_active_variant(variant->name);
+    const bool is_fused = std::string(variant->name) != "baseline";
+    for (const int64_t m : kSizes) {
+      for (const int64_t k : kSizes) {
+        for (const int64_t n : kSizes) check_shape<T>({m, k, n}, is_fused);
+      }
+    }
+    for (const DenseShape& shape : kLongShapes) check_shape<T>(shape, is_fused);
+  }
+}
+
+TEST_CASE("dense in float is the chain of its definition") { check_all_shapes<float>(); }
+
+TEST_CASE("dense in double is the chain of its definition") { check_all_shapes<double>(); }
+
+TEST_CASE("backward writes what is asked for") {
+  Context context;
+  const DenseShape shape{9, 6, 5};
+  const Guarded<float> x(54, 1), weight(30, 2), grad_z(45, 4);
+  Guarded<float> all_x(54), all_weight(30), all_bias(5), only(54);
+  chainrule::dense_backward(context, shape, grad_z.data(), x.data(), weight.data(), all_x.data(),
+                            all_weight.data(), all_bias.data());
+  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), weight.data(),
+                                   only.data(), nullptr, nullptr);
+  CHECK(std::memcmp(only.data(), all_x.data(), 54 * sizeof(float)) == 0);
+  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), weight.data(), nullptr,
+                                   only.data(), nullptr);
+  CHECK(std::memcmp(only.data(), all_weight.data(), 30 * sizeof(float)) == 0);
+  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), weight.data(), nullptr,
+                                   nullptr, only.data());
+  CHECK(std::memcmp(only.data(), all_bias.data(), 5 * sizeof(float)) == 0);
+}
+
+}  // namespace

@@ -1,0 +1,131 @@
+// The registry of variants: what is compiled, what this processor runs, how one is chosen.
+#include <doctest/doctest.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/cpu_features.hpp"
+#include "kernels/lists.hpp"
+#include "kernels/registry.hpp"
+
+namespace {
+
+using chainrule::active_kernels;
+using chainrule::active_variant;
+using chainrule::compiled_variants;
+using chainrule::kCountOf;
+using chainrule::KernelTable;
+using chainrule::set_active_variant;
+using chainrule::supported_variants;
+using chainrule::Variant;
+
+std::vector<std::string> names(const std::vector<const Variant*>& variants) {
+  std::vector<std::string> result;
+  for (const Variant* variant : variants) result.emplace_back(variant->name);
+  return result;
+}
+
+TEST_CASE("the supported variants are the compiled ones that the processor runs, best first") {
+  const auto compiled = names(compiled_variants());
+  const auto supported = names(supported_variants());
+  const chainrule::CpuFeatures cpu = chainrule::detect_cpu_features();
+  std::vector<std::string> expected;
+  for (const std::string& name : compiled) {
+    if (name == "avx512" && !cpu.avx512) continue;
+    if (name == "avx2" && !cpu.avx2) continue;
+    if (name == "neon" && !cpu.neon) continue;
+    expected.push_back(name);
+  }
+  CHECK(supported == expected);
+  CHECK(compiled.back() == "baseline");
+  CHECK(supported.back() == "baseline");
+#if defined(__x86_64__) || defined(_M_X64)
+  CHECK(compiled == std::vector<std::string>{"avx512", "avx2", "baseline"});
+#elif defined(__aarch64__) || defined(_M_ARM64)
+  CHECK(compiled == std::vector<std::string>{"neon", "baseline"});
+#endif
+}
+
+TEST_CASE("a processor that has AVX-512 has AVX2") {
+  const chainrule::CpuFeatures cpu = chainrule::detect_cpu_features();
+  CHECK((cpu.avx2 || !cpu.avx512));
+}
+
+TEST_CASE("every supported variant can be made the active one") {
+  for (const Variant* variant : supported_variants()) {
+    set_active_variant(variant->name);
+    CHECK(&active_variant() == variant);
+    CHECK(&active_kernels<float>() == &variant->single_precision);
+    CHECK(&active_kernels<double>() == &variant->double_precision);
+  }
+}
+
+TEST_CASE("a name that is not supported is an error that lists those that are") {
+  set_active_variant("baseline");
+  for (const char* name : {"", "sse9", "AVX2", "baseline "}) {
+    CAPTURE(std::string(name));
+    std::string message;
+    try {
+      set_active_variant(name);
+    } catch (const std::invalid_argument& error) {
+      message = error.what();
+    }
+    std::string quoted("'");
+    quoted += name;
+    quoted += '\'';
+    CHECK(message.find(quoted) != std::string::npos);
+    for (const std::string& right : names(supported_variants())) {
+      CHECK(message.find(right) != std::string::npos);
+    }
+  }
+  CHECK(std::string(active_variant().name) == "baseline");
+}
+
+template <class Function>
+bool is_set(Function* function) {
+  return function != nullptr;
+}
+
+template <class T>
+void check_table_is_full(const KernelTable<T>& table) {
+  CHECK(table.panel_columns > 0);
+  CHECK(table.tile_rows > 0);
+  CHECK(is_set(table.panel_product));
+  CHECK(is_set(table.pack_panel));
+  CHECK(is_set(table.pack_transposed_panel));
+  CHECK(is_set(table.column_sums));
+  for (int i = 0; i < kCountOf<chainrule::Activation>; ++i) {
+    CHECK(is_set(table.activations[i].forward));
+    CHECK(is_set(table.activations[i].backward));
+  }
+  for (int i = 0; i < kCountOf<chainrule::Loss>; ++i) CHECK(is_set(table.losses[i]));
+  for (int i = 0; i < kCountOf<chainrule::Optimizer>; ++i) {
+    CHECK(is_set(table.optimizers[i].prepare));
+    CHECK(is_set(table.optimizers[i].step));
+  }
+  for (int i = 0; i < kCountOf<chainrule::MathFunction>; ++i) {
+    CHECK(is_set(table.math_functions[i]));
+  }
+  CHECK(is_set(table.layer_norm_forward));
+  CHECK(is_set(table.layer_norm_backward));
+  CHECK(is_set(table.batch_norm_forward));
+  CHECK(is_set(table.batch_norm_backward));
+  CHECK(is_set(table.batch_norm_predict));
+  CHECK(is_set(table.dropout_mask));
+  CHECK(is_set(table.multiply));
+  CHECK(is_set(table.finish_gradient));
+  CHECK(is_set(table.all_finite));
+  CHECK(is_set(table.dot));
+  CHECK(is_set(table.add_scaled));
+}
+
+TEST_CASE("every compiled variant fills its tables") {
+  for (const Variant* variant : compiled_variants()) {
+    CAPTURE(std::string(variant->name));
+    check_table_is_full(variant->single_precision);
+    check_table_is_full(variant->double_precision);
+  }
+}
+
+}  // namespace

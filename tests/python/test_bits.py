@@ -1,0 +1,114 @@
+"""The same seed and data give the same bits: on every variant with FMA, in any split of rows."""
+
+import numpy as np
+import pytest
+from bounds import same_bits
+
+import chainrule as cr
+
+FMA = [name for name in cr.runtime.variants() if name != "baseline"]
+# What is compared with the first; where there is no other, a second run of the same.
+FIRST, *OTHERS = FMA if len(FMA) > 1 else (FMA or ["baseline"]) * 2
+
+OPTIMIZERS = [
+    cr.SGD(0.05),
+    cr.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    cr.RMSprop(1e-3, momentum=0.5, centered=True),
+    cr.Adagrad(0.05),
+    cr.Adam(),
+    cr.Adam(1e-3, amsgrad=True),
+    cr.AdamW(cr.OneCycle(1e-2)),
+    cr.NAdam(),
+    cr.Lion(),
+    cr.LBFGS(),
+]
+
+
+def train(variant, optimizer, dtype):
+    """Train for at least 200 steps with all that a layer can have; return every number left."""
+    rng = np.random.default_rng(8)
+    n_rows, batch_size = 203, 32  # 7 batches, the last one short
+    x = rng.normal(size=(n_rows, 13))
+    y = rng.integers(0, 5, n_rows)
+    full_batch = isinstance(optimizer, cr.LBFGS)
+    model = cr.MLP(
+        [
+            13,
+            cr.Dense(37, "gelu", dropout=0.0 if full_batch else 0.2, norm="layer"),
+            cr.Dense(24, "mish", norm="batch", bias=False),
+            cr.Dense(17, "selu", dropout=0.0 if full_batch else 0.1),
+            cr.Dense(9, "softplus", norm=None),
+            5,
+        ],
+        dtype=dtype,
+        seed=4,
+    )
+    first = model.parameters.copy()
+    with cr.runtime.use_variant(variant):
+        history = model.fit(
+            x,
+            y,
+            loss=cr.CrossEntropy(0.05),
+            optimizer=optimizer,
+            batch_size=n_rows if full_batch else batch_size,
+            epochs=200 if full_batch else 29,
+            sample_weight=rng.uniform(0.5, 2, n_rows),
+            l1=1e-5,
+            l2=1e-4,
+            clip_norm=None if full_batch else 1.0,
+        )
+        steps = model._trainer.step_count
+        outputs = model.predict(x)
+    assert np.isfinite(model.parameters).all()
+    assert not same_bits(first, model.parameters)
+    return steps, [model.parameters, model.running_statistics, outputs, np.array(history.loss)]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+def test_variants_with_fma_agree_to_the_last_bit(optimizer, dtype):
+    steps, want = train(FIRST, optimizer, dtype)
+    assert steps >= 200 or (isinstance(optimizer, cr.LBFGS) and steps >= 20)
+    for other in OTHERS:
+        got_steps, got = train(other, optimizer, dtype)
+        assert got_steps == steps
+        for a, b in zip(got, want, strict=True):
+            assert same_bits(a, b), f"{other} and {FIRST} differ"
+
+
+def test_two_runs_agree(variant, dtype):
+    _, first = train(variant, cr.Adam(), dtype)
+    _, second = train(variant, cr.Adam(), dtype)
+    for a, b in zip(first, second, strict=True):
+        assert same_bits(a, b)
+
+
+@pytest.mark.parametrize("norm", [None, "layer", "batch"])
+def test_predict_of_a_row_does_not_depend_on_the_batch(norm, variant, dtype, rng):
+    model = cr.MLP([9, 31, 16, 3], activation="silu", norm=norm, dtype=dtype)
+    if norm == "batch":
+        size = model.running_statistics.size
+        model.running_statistics[:] = rng.uniform(0.5, 2, size)
+    x = rng.normal(size=(100_000, 9)).astype(dtype)
+    whole = model.predict(x)
+    for size in (1, 2, 3, 7, 100, 255, 256, 257, 1000, 99_999):
+        for start in (0, 1, 50_001, 100_000 - size):
+            part = model.predict(x[start : start + size])
+            assert same_bits(part, whole[start : start + size][: len(part)]), (size, start)
+    order = rng.permutation(100_000)
+    assert same_bits(model.predict(x[order]), whole[order])
+    rows = np.concatenate([model.predict(x[i : i + 1]) for i in range(0, 100_000, 97)])
+    assert same_bits(rows, whole[::97])
+
+
+def test_alignment_of_the_input_does_not_matter(variant, dtype, rng):
+    values = rng.normal(size=(200, 9)).astype(dtype)
+    y = rng.normal(size=200)
+    results = []
+    for offset in range(8):
+        x = np.empty(values.size + 8, dtype)[offset : offset + values.size].reshape(200, 9)
+        x[...] = values
+        model = cr.MLP([9, 17, 1], dtype=dtype)
+        model.fit(x, y, loss="mse", batch_size=33, epochs=2)
+        results.append(model.parameters.copy())
+    for got in results[1:]:
+        assert same_bits(got, results[0])

@@ -1,0 +1,208 @@
+"""The command `chainrule`: options, errors as one line with their exit codes, info, help."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import fields, run, write_csv
+
+import chainrule as cr
+from chainrule._cli import main
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def error(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """Run the command in this process and return the one line of its usage error."""
+    assert main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("chainrule: error: ")
+    return captured.err
+
+
+@pytest.fixture
+def iris(tmp_path: Path) -> Path:
+    return write_csv(tmp_path / "iris.csv", "iris", text_labels=True)
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "expected a command: train or info"),
+        ("trian", "invalid choice: 'trian'"),
+        ("train --epochs 0", "--epochs: '0': expected a whole number of at least 1"),
+        ("train --epochs many", "--epochs: 'many': expected a whole number of at least 1"),
+        ("train --batch-size -3", "--batch-size: '-3': expected a whole number of at least 1"),
+        ("train --learning-rate nan", "--learning-rate: 'nan': expected a number above 0"),
+        ("train --learning-rate inf", "--learning-rate: 'inf': expected a number above 0"),
+        ("train --test-fraction 1", "--test-fraction: '1': expected a number above 0 and below 1"),
+        ("train --seed -1", "--seed: '-1': expected a whole number from 0 to 4294967295"),
+        ("train --hidden 12,0", "--hidden: '12,0': expected widths from 1 to 16384"),
+        ("train --hidden 12;4", "--hidden: '12;4': expected widths"),
+        ("train --activation reul", "--activation: 'reul': expected one of identity, relu"),
+        ("train --task ranking", "--task: invalid choice: 'ranking'"),
+        ("train --epoch 3", "unrecognized arguments: --epoch"),
+        ("train --target y", "--target goes with a file"),
+        ("train --task regression", "--task goes with a file"),
+        ("info now", "unrecognized arguments: now"),
+    ],
+)
+def test_refused_options(
+    in_folder: Path, capsys: pytest.CaptureFixture[str], arguments: str, message: str
+) -> None:
+    assert message in error(capsys, *arguments.split())
+
+
+def test_refused_tables(in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "is a folder" in error(capsys, "train", in_folder, "--target", "target")
+    assert "did you mean" in error(capsys, "train", "iriss.csv", "--target", "target")
+    assert "give --target COLUMN; its columns are" in error(capsys, "train", iris)
+    message = error(capsys, "train", iris, "--target", "Target")
+    assert "no column 'Target' (did you mean 'target'?); its columns are" in message
+    message = error(capsys, "train", iris, "--target", "target", "--task", "regression")
+    assert "iris.csv, line 2, column 'target': 'setosa' is text" in message
+    iris.write_text(iris.read_text().replace("\n5,", "\nfive,", 1))
+    message = error(capsys, "train", iris, "--target", "target")
+    assert "iris.csv, line 6, column 'sepal length (cm)': 'five' is not a number" in message
+    assert sorted(path.name for path in in_folder.iterdir()) == ["iris.csv"]
+
+
+@pytest.mark.parametrize(
+    ("plot", "message"),
+    [
+        ("curve.jpg", "expected a name that ends in .png"),
+        ("no/curve.png", "there is no folder no"),
+        ("folder.png", "--plot folder.png"),
+    ],
+)
+def test_refused_pictures(
+    in_folder: Path, capsys: pytest.CaptureFixture[str], plot: str, message: str
+) -> None:
+    (in_folder / "folder.png").mkdir()
+    assert message in error(capsys, "train", "--plot", plot)
+
+
+def test_foreign_picture_is_not_replaced(
+    in_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (in_folder / "learning_curve.png").write_bytes(PNG + b"a holiday")
+    assert "exists and is no learning curve" in error(capsys, "train")
+    assert (in_folder / "learning_curve.png").read_bytes() == PNG + b"a holiday"
+
+
+def test_errors_from_outside(tmp_path: Path) -> None:
+    result = run("train", "none.csv", "--target", "y", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr == "chainrule: error: none.csv does not exist\n"
+
+
+def test_divergence_is_one_line(
+    in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(f"train {iris} --target target --learning-rate 1e36 --quiet".split()) == 1
+    captured = capsys.readouterr()
+    assert re.fullmatch(
+        r"chainrule: error: the \w+ became infinite or NaN in epoch \d+, batch \d+; "
+        r"try a lower --learning-rate than 1e\+36\n",
+        captured.err,
+    )
+    assert not (in_folder / "learning_curve.png").exists()
+
+
+@pytest.mark.parametrize("module", ["sklearn", "pandas", "matplotlib", "tqdm"])
+def test_library_that_is_not_installed(
+    in_folder: Path,
+    iris: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["train", str(iris), "--target", "target"]) == 1
+    name = "scikit-learn" if module == "sklearn" else module
+    assert capsys.readouterr().err == (
+        f"chainrule: error: chainrule train needs {name}, which is not installed: "
+        'pip install "chainrule[cli]"\n'
+    )
+
+
+def test_reader_that_goes_away(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chainrule", "info"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+
+
+# --- info, version, help -------------------------------------------------------------------------
+
+
+def test_info(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info"]) == 0
+    found = fields(capsys.readouterr().out)
+    assert found["chainrule"] == cr.__version__
+    assert found["variants compiled"].split(", ") == cr.runtime.compiled_variants()
+    assert found["variants supported"].startswith(", ".join(cr.runtime.variants()))
+    assert found["variant active"] == cr.runtime.active_variant()
+    assert found["threads"] == str(cr.runtime.num_threads())
+    assert found["NumPy"] == np.__version__
+    assert found["build compiler"] == cr.runtime.build_config()["compiler"]
+
+
+def test_info_names_the_variant_that_was_forced(tmp_path: Path) -> None:
+    result = run("info", cwd=tmp_path, CHAINRULE_VARIANT="baseline")
+    assert result.returncode == 0
+    assert fields(result.stdout)["variant active"] == "baseline"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("--version", f"chainrule {cr.__version__}"),
+        ("--help", "train on handwritten digits, or on a CSV file"),
+        ("train --help", "chainrule train flowers.csv --target species"),
+    ],
+)
+def test_help_and_version(capsys: pytest.CaptureFixture[str], arguments: str, text: str) -> None:
+    assert main(arguments.split()) == 0
+    captured = capsys.readouterr()
+    assert text in captured.out
+    assert captured.err == ""
+
+
+def test_help_and_info_need_no_library_of_the_extra(tmp_path: Path) -> None:
+    code = (
+        "import sys; from chainrule._cli import main; main(['train', '--help']); main(['info']);"
+        "sys.exit(bool({'sklearn', 'pandas', 'matplotlib', 'tqdm'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert result.returncode == 0
+
+
+def test_console_script() -> None:
+    (script,) = entry_points(group="console_scripts", name="chainrule")
+    assert script.load() is main

@@ -1,0 +1,76 @@
+"""Ctrl-C in the middle of a fit, in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import signal
+import sys
+import threading
+
+import numpy as np
+import chainrule as cr
+
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(20_000, 16)), rng.normal(size=20_000)
+model = cr.MLP([16, 256, 256, 1], dropout=0.1, norm="batch", seed=1)
+first = model.parameters.copy()
+settings = {SETTINGS}
+
+
+def interrupt(state):
+    # From another thread, while the main one is in the compiled loop without the GIL.
+    if state.epoch == 1:
+        threading.Timer({DELAY}, signal.raise_signal, (signal.SIGINT,)).start()
+
+
+try:
+    model.fit(x, y, loss="mse", batch_size=64, epochs=100_000, callbacks=[interrupt], **settings)
+except KeyboardInterrupt:
+    pass
+else:
+    sys.exit("fit ended by itself")
+
+trainer = model._trainer
+print("interrupted", trainer.epoch, trainer.step_count, len(model.history.loss), flush=True)
+assert np.isfinite(model.parameters).all()
+assert not (model.parameters == first).all()
+assert model.history.stop_reason is None
+assert model.predict(x[:5]).shape == (5, 1)
+
+# The parameters are those of a whole number of steps: as many steps from the start give them again.
+again = cr.MLP([16, 256, 256, 1], dropout=0.1, norm="batch", seed=1)
+
+
+class StopAt(cr.Callback):
+    every_n_steps = 1
+
+    def on_step_end(self, state):
+        return state.step == trainer.step_count
+
+
+again.fit(x, y, loss="mse", batch_size=64, epochs=100_000, callbacks=[StopAt()], **settings)
+assert again.parameters.tobytes() == model.parameters.tobytes()
+assert again.running_statistics.tobytes() == model.running_statistics.tobytes()
+
+model.fit(x, y, loss="mse", epochs=1, batch_size=64, resume=True)
+assert model.history.stop_reason == "epochs"
+assert trainer.step_count > 0
+print("usable", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("delay", "settings"), [(0, ""), (0.1, ""), (0.3, "'progress': True")])
+def test_ctrl_c_leaves_the_last_whole_step(delay, settings):
+    code = CODE.replace("{DELAY}", str(delay)).replace("{SETTINGS}", "{" + settings + "}")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    interrupted, usable = done.stdout.splitlines()
+    assert usable == "usable"
+    _, epoch, step, recorded = interrupted.split()
+    assert int(epoch) == int(recorded) >= 1
+    assert int(epoch) * 313 <= int(step) <= (int(epoch) + 1) * 313

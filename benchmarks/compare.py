@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(table(results, options.competitors))
     if options.json:
         report = {"machine": machine.describe(), "rounds": options.rounds, "results": results}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return int(any(entry.get("differs") for r in results for entry in r["competitors"].values()))
 

@@ -120,7 +120,9 @@ def test_elementary_functions_at_the_ends(name, variant, dtype):
     with np.errstate(all="ignore"):
         want = MATH[name](x)
     got = getattr(cr.kernels, name)(x)
-    np.testing.assert_array_equal(got, want)
+    finite = np.isfinite(want)
+    np.testing.assert_array_equal(got[~finite], want[~finite])
+    assert_close(got[finite], want[finite].astype(np.float64), want[finite].astype(np.float64), 1)
     known = ~np.isnan(want)
     np.testing.assert_array_equal(np.signbit(got)[known], np.signbit(want)[known])
 

@@ -20,11 +20,11 @@ struct MathConstants<float> {
 
   // exp(r) = 1 + r + r^2 p(r), |r| <= log(2) / 2
   static constexpr float kExp[] = {
-      0x1.fffffcp-2F, 0x1.555492p-3F, 0x1.5558aap-5F, 0x1.12396ep-7F, 0x1.6a524ep-10F};
+      0x1.fffffcp-2F, 0x1.555492p-3F, 0x1.5558f2p-5F, 0x1.1239e4p-7F, 0x1.6a2458p-10F};
 
   // exp(2 r) = 1 + 2 r + r^2 p(r), |r| <= log(2) / 4
   static constexpr float kExpDoubled[] = {
-      0x1.fffffcp0F, 0x1.555492p0F, 0x1.5558aap-1F, 0x1.12396ep-2F, 0x1.6a524ep-4F};
+      0x1.fffffcp0F, 0x1.555492p0F, 0x1.5558f2p-1F, 0x1.1239e4p-2F, 0x1.6a2458p-4F};
 
   // tanh(x) = x + x^3 p(x^2), |x| <= kTanhLimit
   static constexpr float kTanh[] = {
@@ -33,8 +33,8 @@ struct MathConstants<float> {
 
   // log(1 + f) = f + f^2 p(f), sqrt(1/2) - 1 <= f <= sqrt(2) - 1
   static constexpr float kLog[] = {
-      -0x1.fffff8p-2F, 0x1.55555p-2F, -0x1.000438p-2F, 0x1.99a41cp-3F, -0x1.5423e8p-3F,
-      0x1.226c84p-3F, -0x1.0f5208p-3F, 0x1.0875p-3F, -0x1.38138ep-4F};
+      -0x1.fffff8p-2F, 0x1.55555p-2F, -0x1.000426p-2F, 0x1.99a3f2p-3F, -0x1.54276ep-3F,
+      0x1.22719cp-3F, -0x1.0f3766p-3F, 0x1.084864p-3F, -0x1.383022p-4F};
 
   // log(1 + z) = z + z^2 p(z), 0 <= z <= 1
   static constexpr float kLog1p[] = {
@@ -46,22 +46,22 @@ struct MathConstants<float> {
       0x1.06eba6p-3F, -0x1.8126ecp-2F, 0x1.ce1b86p-4F, -0x1.b69b8ep-6F, 0x1.479c18p-8F,
       -0x1.3ba5aap-11F};
 
-  // log(erfc(a)) = p(a - kErfTC), kErfLimit <= a <= kErfTailLimit
+  // log(erfc(a)) = p(a - kErfLimit), kErfLimit <= a <= kErfTailLimit
   static constexpr float kErfTail[] = {
-      -0x1.c9c1e4p2F, -0x1.4780fep2F, -0x1.e1155ap-1F, -0x1.8623ap-7F, 0x1.6222b4p-9F,
-      -0x1.e5941cp-13F, 0x1.a3a28ap-13F};
+      -0x1.88672ep0F, -0x1.37116ap1F, -0x1.a73212p-1F, -0x1.7fab9ep-5F, 0x1.6ec604p-7F,
+      -0x1.0a67d2p-9F, 0x1.a33924p-13F};
 
   // Phi(-a) exp(a^2 / 2) = p((a - k) / (a + k)) / (a + k), k = kPhiCenter, 0 <= a <= kPhiLimit
   static constexpr float kPhi[] = {
-      0x1.7d241ap-1F, -0x1.219152p-1F, 0x1.42ff06p-2F, -0x1.db588cp-4F, 0x1.1d0f48p-6F,
-      0x1.a8cecap-8F, -0x1.9db3a2p-9F, -0x1.ece3ecp-12F, 0x1.aea166p-12F, 0x1.931a2ap-14F};
+      0x1.82b4bcp-1F, -0x1.373e3ap-1F, 0x1.8c6dcp-2F, -0x1.7dfefp-3F, 0x1.eec512p-5F,
+      -0x1.ee77bep-8F, -0x1.c8bca6p-9F, 0x1.b02678p-10F, 0x1.579a94p-13F, -0x1.fcd384p-13F,
+      -0x1.d27d8ep-15F};
 
   static constexpr float kTanhLimit = 0x1.d70a3ep-1F;
   static constexpr float kErfLimit = 0x1.cp-1F;
   static constexpr float kErfTailLimit = 0x1.f851ecp1F;
-  static constexpr float kErfTC = 0x1.3p1F;
   static constexpr float kPhiLimit = 0x1.a66666p3F;
-  static constexpr float kPhiCenter = 0x1.cp1F;
+  static constexpr float kPhiCenter = 0x1p2F;
 };
 
 template <>
@@ -76,15 +76,15 @@ struct MathConstants<double> {
 
   // exp(r) = 1 + r + r^2 p(r), |r| <= log(2) / 2
   static constexpr double kExp[] = {
-      0x1.000000000000ap-1, 0x1.555555555550cp-3, 0x1.55555555507abp-5, 0x1.1111111124767p-7,
-      0x1.6c16c1843616fp-10, 0x1.a01a0137c7aaap-13, 0x1.a0199a13eef89p-16, 0x1.71df0da1a6605p-19,
-      0x1.28ad59c734919p-22, 0x1.ad9df273f87p-26};
+      0x1.000000000000ap-1, 0x1.55555555554fap-3, 0x1.555555555087bp-5, 0x1.1111111127bdp-7,
+      0x1.6c16c1842a5dcp-10, 0x1.a01a012a609c3p-13, 0x1.a0199a0b945c2p-16, 0x1.71df253aa17e9p-19,
+      0x1.28ad7393efbd6p-22, 0x1.ad7f9a36a4354p-26};
 
   // exp(2 r) = 1 + 2 r + r^2 p(r), |r| <= log(2) / 4
   static constexpr double kExpDoubled[] = {
-      0x1.000000000000ap1, 0x1.555555555550cp0, 0x1.55555555507abp-1, 0x1.1111111124767p-2,
-      0x1.6c16c1843616fp-4, 0x1.a01a0137c7aaap-6, 0x1.a0199a13eef89p-8, 0x1.71df0da1a6605p-10,
-      0x1.28ad59c734919p-12, 0x1.ad9df273f87p-15};
+      0x1.000000000000ap1, 0x1.55555555554fap0, 0x1.555555555087bp-1, 0x1.1111111127bdp-2,
+      0x1.6c16c1842a5dcp-4, 0x1.a01a012a609c3p-6, 0x1.a0199a0b945c2p-8, 0x1.71df253aa17e9p-10,
+      0x1.28ad7393efbd6p-12, 0x1.ad7f9a36a4354p-15};
 
   // tanh(x) = x + x^3 p(x^2), |x| <= kTanhLimit
   static constexpr double kTanh[] = {
@@ -112,24 +112,30 @@ struct MathConstants<double> {
       0x1.565bcd392f6d8p-8, -0x1.c02dbbebc666fp-11, 0x1.f9a41023ccb63p-14, -0x1.f4e371d43509cp-17,
       0x1.bab151f49eccep-20, -0x1.650f70aab1e72p-23, 0x1.124cefd125adep-26, -0x1.65c72e8df1a11p-30};
 
-  // log(erfc(a)) = p(a - kErfTC), kErfLimit <= a <= kErfTailLimit
+  // log(erfc(a)) = p(a - kErfLimit), kErfLimit <= a <= kErfTailLimit
   static constexpr double kErfTail[] = {
-      -0x1.a704429d79ea9p3, -0x1.c1941553445f3p2, -0x1.edee47a4af7fep-1, -0x1.74abb6f999563p-8,
-      0x1.fd78a84f1c95dp-11, -0x1.5e137f2c3ce7fp-13, 0x1.d6da9005e2d9ep-16,
-      -0x1.2f10208447e85p-18, 0x1.6f543b5daccf4p-21, -0x1.b20e3eab375c4p-24,
-      0x1.e15e504df6a33p-32, -0x1.8fc866c664032p-28, 0x1.03aa21a00d719p-31, 0x1.641b7b08f57fp-29,
-      0x1.e9fbb58bf81e6p-30, 0x1.8438eabc91dcap-31, 0x1.6ff0966970916p-33, 0x1.99740a86d22b1p-36,
-      0x1.938e5fca9fa64p-40};
+      -0x1.88672ea9b34dcp0, -0x1.3711709c17b43p1, -0x1.a730790b4d444p-1, -0x1.802c27938a87bp-5,
+      0x1.730b0e9704651p-7, -0x1.19049a40f1772p-9, 0x1.a5137d4fa4403p-13, 0x1.f1574564e1adp-15,
+      -0x1.4a4db611d40e1p-15, 0x1.982615215b1afp-17, -0x1.1195b91ad55b5p-19,
+      -0x1.28b8e5097724ap-23, 0x1.ff5e299e5815ap-23, -0x1.9d4035ae17127p-24,
+      0x1.ab488ab87466bp-26, -0x1.34122f129ef2p-28, 0x1.2de45e35ecf97p-31, -0x1.6ac642b719899p-35,
+      0x1.938e7212dfd1bp-40};
 
+  // Phi(-a) exp(a^2 / 2) = p((a - k) / (a + k)) / (a + k), k = kPhiCenter, 0 <= a <= kPhiLimit
   static constexpr double kPhi[] = {
-      0x1.86c626e278bb3p-1, -0x1.47cfdd7a97245p-1, 0x1.c92ad93fe2550p-2, -0x1.03379aa028f1ap-2, 0x1.c8391e19cb940p-4, -0x1.157951c67e437p-5, 0x1.14cc795994f7ep-8, 0x1.ca72085e1ceb2p-10, -0x1.e129dad56b8d7p-11, 0x1.ac3b7e9c32397p-18, 0x1.d5f12fbcf1808p-14, -0x1.0b504814cb1f1p-16, -0x1.ddb5f96cc1e17p-17, 0x1.ac330de909567p-19, 0x1.1ff47735e281bp-19, -0x1.0ca1b55093d1ap-21, -0x1.9bbc1ad93b803p-22, 0x1.0883d9e005352p-24, 0x1.4093ef37eb6dfp-24, -0x1.3d9e6c72e2c99p-29, -0x1.cf7143fd4d7abp-27, -0x1.d92dadb810883p-30, 0x1.b4e6d48c0ce1fp-30, 0x1.ff133245157d2p-32};
+      0x1.89d3abe1f95aep-1, -0x1.54ad03f27ca18p-1, 0x1.fb31653876f89p-2, -0x1.410ed5f875947p-2,
+      0x1.51f6329f01b93p-3, -0x1.1b1c254ca4284p-4, 0x1.54b4d4f48b4e3p-6, -0x1.88590e97ff414p-9,
+      -0x1.a2503778d23b2p-11, 0x1.1daf1ad42fc37p-11, -0x1.f21492e6f7b0dp-15,
+      -0x1.a1700f7b9a2fp-15, 0x1.17df15af68f22p-16, 0x1.0b147f863c92ep-18, -0x1.73e103b7c5dfcp-19,
+      -0x1.673d58ddaac9fp-22, 0x1.d4750982869b7p-22, 0x1.59091e5ca0a43p-25,
+      -0x1.2d3de74a27018p-24, -0x1.25a3b656558bbp-27, 0x1.730b0e4dba116p-27,
+      0x1.30c28a0943091p-29, -0x1.3f93501f39e24p-30, -0x1.a3ce1d42240edp-32};
 
   static constexpr double kTanhLimit = 0x1.4p-1;
   static constexpr double kErfLimit = 0x1.cp-1;
   static constexpr double kErfTailLimit = 0x1.7cccccccccccdp2;
-  static constexpr double kErfTC = 0x1.bp1;
-  static constexpr double kPhiLimit = 37.63;
-  static constexpr double kPhiCenter = 4.5;
+  static constexpr double kPhiLimit = 0x1.2d0a3d70a3d71p5;
+  static constexpr double kPhiCenter = 0x1.4p2;
 };
 
 }  // namespace

@@ -188,14 +188,14 @@ typename Lbfgs<T>::Outcome Lbfgs<T>::iterate(Objective& objective, double initia
   origin_ = parameters;
   Point found{};
   bool has_found = false;
-  for (bool has_retried = false; !has_found; has_retried = true) {
-    // When rounding spoiled the pairs: once more, from steepest descent.
-    if (has_retried) pairs_ = 0;
-    if (!find_direction()) continue;
-    const double slope = kernels.dot(direction_.data(), gradient_.data(), size_);
-    has_found = line_search(objective, initial_step * first_scale(), {0, value_, slope}, found);
-    if (objective.is_stopped()) break;
-    if (!has_found && pairs_ == 0) break;
+  while (true) {
+    if (find_direction()) {
+      const double slope = kernels.dot(direction_.data(), gradient_.data(), size_);
+      has_found = line_search(objective, initial_step * first_scale(), {0, value_, slope}, found);
+      if (has_found || objective.is_stopped()) break;
+    }
+    if (pairs_ == 0) break;
+    pairs_ = 0;  // rounding spoiled the pairs: once more, from steepest descent
   }
   if (!has_found) {
     std::copy_n(parameters, size_, trial_.data());

@@ -22,9 +22,9 @@ from chainrule._command.table import read_table
 
 __all__ = ["TrainOptions", "train"]
 
-# Chosen on scikit-learn's digits (at least 0.975 with 40 seeds), iris, wine, breast cancer and
-# diabetes. Small regression tables are noisy: a weight decay of 1 in place of 0.01 took the mean
-# R² of diabetes from 0.24 to 0.44 and cost a noise-free table nothing.
+# Chosen by held-out scores on scikit-learn's bundled data sets. On 120 other seeds the digits had
+# a mean accuracy of 0.985, three of them below 0.97 (0.967): width, dropout and more epochs do not
+# change that, the split does. Regression: noisy small tables want the larger weight decay.
 _HIDDEN, _HIDDEN_DIGITS = (128, 64), (256, 128)
 _STEPS_WANTED = 1500
 _FEWEST_EPOCHS, _MOST_EPOCHS = 10, 60

@@ -267,7 +267,9 @@ class Bar:
             if progress is None:
                 return
             raise ImportError("progress=True needs tqdm: pip install 'chainrule[cli]'") from error
-        self._bar = tqdm(total=n_steps, unit="step", dynamic_ncols=True)
+        # Short, so that loss and score fit in 80 columns.
+        form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        self._bar = tqdm(total=n_steps, dynamic_ncols=True, bar_format=form)
 
     def steps_until_due(self, steps_per_epoch: int) -> int | None:
         """Return after how many steps the bar wants to move."""
@@ -284,10 +286,10 @@ class Bar:
             return
         now = state()
         shown = {"epoch": f"{now.epoch}/{now.epochs}", "loss": f"{now.loss:.4g}"}
-        if now.validation_loss is not None:
-            shown["validation_loss"] = f"{now.validation_loss:.4g}"
         if now.validation_score is not None:
             shown["score"] = f"{now.validation_score:.4f}"
+        elif now.validation_loss is not None:
+            shown["validation_loss"] = f"{now.validation_loss:.4g}"
         self._bar.set_postfix(shown, refresh=False)
 
     def close(self) -> None:

@@ -18,15 +18,23 @@ class TrainingLock:
         self._lock = threading.RLock()
         self._in_fit = False
 
-    @contextlib.contextmanager
-    def hold(self, what: str) -> Iterator[None]:
-        """Hold the lock, or raise RuntimeError when another thread does."""
+    def acquire(self, what: str) -> None:
+        """Take the lock, or raise RuntimeError when another thread has it."""
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(f"{what} must wait: another thread is training this model")
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._lock.release()
+
+    @contextlib.contextmanager
+    def hold(self, what: str) -> Iterator[None]:
+        """Hold the lock within a ``with`` statement."""
+        self.acquire(what)
         try:
             yield
         finally:
-            self._lock.release()
+            self.release()
 
     @contextlib.contextmanager
     def fit_once(self) -> Iterator[None]:

@@ -177,11 +177,15 @@ class Trainer:
             raise ValueError(f"X must have at least one row, got shape {x.shape}")
         targets = self.loss.targets(y, model.dtype, n_rows, model.out_features)
         weights = sample_weights(sample_weight, model.dtype, n_rows)
-        with model._lock.hold("Trainer.step"):
+        model._lock.acquire("Trainer.step")
+        try:
             model._forward_input = None
             result = self._core.step(x, targets, weights)
-        if result.status in ("loss", "gradient", "parameters"):
-            raise DivergenceError(result.status, None, self._core.step_count + 1)
+        finally:
+            model._lock.release()
+        status = result.status
+        if status in ("loss", "gradient", "parameters"):
+            raise DivergenceError(status, None, self._core.step_count + 1)
         return result.loss_sum / result.weight_sum if result.weight_sum else 0.0
 
     def fit(

@@ -64,6 +64,9 @@ def require_finite(converted: Floats, given: npt.NDArray[Any], argument: str) ->
 
 def convert(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> Floats:
     """Convert to contiguous and aligned, without a copy where the array is so already."""
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.aligned and type(array) is np.ndarray:
+        return array
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         converted = np.asarray(array, dtype=dtype, order="C")
     return converted if converted.flags.aligned else converted.copy()
@@ -187,9 +190,8 @@ def labels(value: npt.ArrayLike, argument: str, n_rows: int, n_classes: int) -> 
                 f"{argument} must hold integer labels in [0, {n_classes}), "
                 f"got {float(array[row]):g} at {argument}[{row}]"
             )
-    wrong = (array < 0) | (array >= n_classes)
-    if wrong.any():
-        row = int(np.argmax(wrong))
+    if n_rows and (array.min() < 0 or array.max() >= n_classes):
+        row = int(np.argmax((array < 0) | (array >= n_classes)))
         raise ValueError(
             f"{argument} must hold labels in [0, {n_classes}), "
             f"got {array[row].item()} at {argument}[{row}]"

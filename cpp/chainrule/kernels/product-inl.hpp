@@ -29,60 +29,56 @@ inline constexpr int kPanelVectors = 2;
 template <class T>
 inline constexpr int64_t kPanelColumns = kPanelVectors* Vec<T>::kLanes;
 
-// Vector v of a row; the last one of a tail tile has `last` columns.
-template <class T, int kVectors, bool kTail>
-CHAINRULE_INLINE Vec<T> load_vector(const T* row, int v, int64_t last) {
-  constexpr int64_t kLanes = Vec<T>::kLanes;
-  return kTail && v == kVectors - 1 ? Vec<T>::load_partial(row + v * kLanes, last)
-                                    : Vec<T>::load(row + v * kLanes);
-}
-
 // One tile of kRows rows and kVectors vectors, the last of which has p.n - (kVectors - 1) kLanes
 // columns when kTail.
 template <class T, int kRows, int kVectors, bool kTail>
 void tile(const PanelProduct<T>& p, const T* a, T* c) {
   constexpr int64_t kLanes = Vec<T>::kLanes;
   const int64_t last = p.n - (kVectors - 1) * kLanes;
+  const auto load = [last](const T* row, int v) CHAINRULE_INLINE_LAMBDA {
+    return kTail && v == kVectors - 1 ? Vec<T>::load_partial(row + v * kLanes, last)
+                                      : Vec<T>::load(row + v * kLanes);
+  };
+  // Copies: the compiler would read `p` again after every store.
+  const int64_t k = p.k, a_row_stride = p.a_row_stride, a_column_stride = p.a_column_stride;
+  const int64_t b_row_stride = p.b_row_stride, c_row_stride = p.c_row_stride;
 
-  // Three loops rather than one with a choice inside, which would go through memory.
   Vec<T> sums[kRows][kVectors];
   if (p.bias != nullptr) {
-    for (int v = 0; v < kVectors; ++v) {
-      const Vec<T> start = load_vector<T, kVectors, kTail>(p.bias, v, last);
-      for (int r = 0; r < kRows; ++r) sums[r][v] = start;
-    }
-  } else if (p.accumulate) {
-    for (int r = 0; r < kRows; ++r) {
-      for (int v = 0; v < kVectors; ++v) {
-        sums[r][v] = load_vector<T, kVectors, kTail>(c + r * p.c_row_stride, v, last);
-      }
-    }
+    unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA {
+      const Vec<T> start = load(p.bias, v);
+      unrolled<kRows>([&](int r) CHAINRULE_INLINE_LAMBDA { sums[r][v] = start; });
+    });
   } else {
-    for (int r = 0; r < kRows; ++r) {
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = Vec<T>::zero();
-    }
+    unrolled<kRows>([&](int r) CHAINRULE_INLINE_LAMBDA {
+      unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA {
+        sums[r][v] = p.accumulate ? load(c + r * c_row_stride, v) : Vec<T>::zero();
+      });
+    });
   }
   const T* b = p.b;
-  for (int64_t step = 0; step < p.k; ++step) {
+  for (int64_t step = 0; step < k; ++step) {
     Vec<T> row[kVectors];
-    for (int v = 0; v < kVectors; ++v) row[v] = load_vector<T, kVectors, kTail>(b, v, last);
-    for (int r = 0; r < kRows; ++r) {
-      const Vec<T> element = Vec<T>::broadcast(a[r * p.a_row_stride]);
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = multiply_add(element, row[v], sums[r][v]);
-    }
-    a += p.a_column_stride;
-    b += p.b_row_stride;
+    unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA { row[v] = load(b, v); });
+    unrolled<kRows>([&](int r) CHAINRULE_INLINE_LAMBDA {
+      const Vec<T> element = Vec<T>::broadcast(a[r * a_row_stride]);
+      unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA {
+        sums[r][v] = multiply_add(element, row[v], sums[r][v]);
+      });
+    });
+    a += a_column_stride;
+    b += b_row_stride;
   }
-  for (int r = 0; r < kRows; ++r) {
-    T* row = c + r * p.c_row_stride;
-    for (int v = 0; v < kVectors; ++v) {
+  unrolled<kRows>([&](int r) CHAINRULE_INLINE_LAMBDA {
+    unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA {
+      T* to = c + r * c_row_stride + v * kLanes;
       if (kTail && v == kVectors - 1) {
-        sums[r][v].store_partial(row + v * kLanes, last);
+        sums[r][v].store_partial(to, last);
       } else {
-        sums[r][v].store(row + v * kLanes);
+        sums[r][v].store(to);
       }
-    }
-  }
+    });
+  });
 }
 
 // The last rows of a panel: a tile of exactly `rows` < kTileRows rows.

@@ -105,14 +105,16 @@ CHAINRULE_INLINE Vec<T> exp(Vec<T> x) {
                 x * Vec<T>::broadcast(MathLimits<T>::kMaxFinite));
 }
 
-// 2^n (1 + u) - 1 as 2 (2^(n-1) u + (2^(n-1) - 1/2)), in which nothing overflows too early.
+// 2^n (1 + r + v) - 1 as 2 (2^(n-1) v + (2^(n-1) r + (2^(n-1) - 1/2))), in which nothing overflows
+// too early, and the inner sum is exact where the outer one cancels most, for n = 1.
 template <class T>
 CHAINRULE_INLINE Vec<T> expm1(Vec<T> x) {
   using Limits = MathLimits<T>;
   const Vec<T> bounded = max(Vec<T>::broadcast(Limits::kExpm1Min), x);
   const ExpArgument<T> e = reduce_exp(bounded, PowerShift<T>::kBiased - T{1});
   const Vec<T> power = power_of_two(e.t);
-  const Vec<T> half = fma(power, expm1_reduced(e.r), power - Vec<T>::broadcast(T{0.5}));
+  const Vec<T> v = e.r * e.r * polynomial(e.r, MathConstants<T>::kExp);
+  const Vec<T> half = fma(power, v, fma(power, e.r, power - Vec<T>::broadcast(T{0.5})));
   const Vec<T> finite = select(abs(x) < Vec<T>::broadcast(Limits::kTiny), x, half + half);
   return select(bounded <= Vec<T>::broadcast(MathConstants<T>::kExpMax), finite,
                 x * Vec<T>::broadcast(Limits::kMaxFinite));

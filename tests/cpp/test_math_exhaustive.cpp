@@ -297,7 +297,7 @@ int run_arguments(int argc, char** argv) {
     } else if (option == "--threads" && number > 0) {
       threads = static_cast<unsigned>(number);
     } else {
-      std::fprintf(stderr, "%s %s: expected --function NAME, --stride K, --double N or --threads N\n",
+      std::fprintf(stderr, "%s %s: expected --function NAME, --stride K, --double N, --threads N\n",
                    option.c_str(), value);
       return 2;
     }

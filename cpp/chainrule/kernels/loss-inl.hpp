@@ -146,6 +146,18 @@ double gaussian_nll_loss(const LossArguments<T>& args) {
   return sum.total();
 }
 
+template <class T>
+struct ZerosThenMinusInfinity {
+  constexpr ZerosThenMinusInfinity() : values{} {
+    for (int l = kVirtualLanes; l < 2 * kVirtualLanes; ++l) {
+      values[l] = -static_cast<T>(__builtin_huge_val());
+    }
+  }
+  T values[2 * kVirtualLanes];
+};
+template <class T>
+constexpr ZerosThenMinusInfinity<T> kZerosThenMinusInfinity{};
+
 // Softmax and cross-entropy of one row of logits, fused. With target distribution q (a label or
 // probabilities, smoothed by epsilon) and class weights w:
 //   loss = sum_c w_c q_c (log sum_k exp(z_k) - z_c)
@@ -163,9 +175,9 @@ class CrossEntropyRow {
     const Vec<T> max = Vec<T>::broadcast(max_);
     T* exponentials = args.gradient == nullptr ? nullptr : args.gradient + row * columns_;
     sum_ = row_sum<T>(columns_, [&](int64_t c, auto lanes) {
-      const Vec<T> e = exp(lanes.load(logits_ + c) - max);
+      const Vec<T> e = exp(only(lanes, lanes.load(logits_ + c) - max));
       if (exponentials != nullptr) lanes.store(exponentials + c, e);
-      return first_lanes(e, lanes);
+      return e;
     });
     log_sum_ = on_scalar<T>([](Vec<T> x) { return log(x); }, sum_);
   }
@@ -202,12 +214,10 @@ class CrossEntropyRow {
   T kept() const { return kept_; }
 
  private:
-  // Lanes past the end set to 0, for a sum.
-  static CHAINRULE_INLINE Vec<T> first_lanes(Vec<T> v, WholeLanes<T>) { return v; }
-  static CHAINRULE_INLINE Vec<T> first_lanes(Vec<T> v, FirstLanes<T> lanes) {
-    T values[Vec<T>::kLanes];
-    v.store(values);
-    return lanes.load(values);
+  // Minus infinity in the lanes past the end, so that their exponentials are 0.
+  static CHAINRULE_INLINE Vec<T> only(WholeLanes<T>, Vec<T> v) { return v; }
+  static CHAINRULE_INLINE Vec<T> only(FirstLanes<T> lanes, Vec<T> v) {
+    return v + Vec<T>::load(kZerosThenMinusInfinity<T>.values + kVirtualLanes - lanes.count);
   }
 
   T row_max() const {

@@ -197,8 +197,8 @@ CHAINRULE_INLINE Vec<T> tanh(Vec<T> x) {
   return copysign(select(a < Vec<T>::broadcast(C::kTanhLimit), small, large), x);
 }
 
-// 1 / w for w = 1 + exp(-x) = 1 + power + power u, summed in two parts; the quotient is corrected by
-// its remainder.
+// 1 / w for w = 1 + exp(-x) = 1 + power + power u, summed in two parts; the quotient is corrected
+// by its remainder.
 template <class T>
 CHAINRULE_INLINE Vec<T> sigmoid(Vec<T> x) {
   using C = MathConstants<T>;
@@ -208,7 +208,7 @@ CHAINRULE_INLINE Vec<T> sigmoid(Vec<T> x) {
   const ExpArgument<T> e = reduce_exp(bounded, PowerShift<T>::kBiased);
   const Vec<T> power = power_of_two(e.t);
   const Vec<T> u = expm1_reduced(e.r);
-  // What the sum loses is exact unless power is below half an ulp of 1, and then too small to count.
+  // What the sum loses is exact unless power is below half an ulp of 1, too small to count.
   const Vec<T> sum = power + one;
   const Vec<T> lost = one - (sum - power);
   const Vec<T> high = fma(power, u, sum);
@@ -249,8 +249,8 @@ struct Normal {
 
 // The standard normal distribution function, also of very negative x, and its derivative. Phi(-a)
 // is the product of exp(-a^2 / 2), with the rounding error of a^2 carried, and a smooth factor:
-// 1 / (a + k) times a polynomial in q = (a - k) / (a + k), which its remainder corrects: errors of q
-// near -1 would count most.
+// 1 / (a + k) times a polynomial in q = (a - k) / (a + k), which its remainder corrects: errors of
+// q near -1 would count most.
 template <class T>
 CHAINRULE_INLINE Normal<T> normal_cdf_and_density(Vec<T> x) {
   using C = MathConstants<T>;

@@ -1,5 +1,5 @@
-// Polynomials and constants of math.hpp, written by math_coefficients.sollya. Included by math.hpp
-// alone. Coefficients stand in ascending order.
+// Polynomials and constants of math.hpp, written by math_coefficients.sollya. Included by
+// math.hpp alone. Coefficients stand in ascending order.
 #pragma once
 
 namespace chainrule {
@@ -51,7 +51,7 @@ struct MathConstants<float> {
       -0x1.88672ep0F, -0x1.37116ap1F, -0x1.a73212p-1F, -0x1.7fab9ep-5F, 0x1.6ec604p-7F,
       -0x1.0a67d2p-9F, 0x1.a33924p-13F};
 
-  // Phi(-a) exp(a^2 / 2) = p((a - k) / (a + k)) / (a + k), k = kPhiCenter, 0 <= a <= kPhiLimit
+  // Phi(-a) exp(a^2 / 2) = p(q) / (a + k), q = (a - k) / (a + k), k = kPhiCenter
   static constexpr float kPhi[] = {
       0x1.82b4bcp-1F, -0x1.373e3ap-1F, 0x1.8c6dcp-2F, -0x1.7dfefp-3F, 0x1.eec512p-5F,
       -0x1.ee77bep-8F, -0x1.c8bca6p-9F, 0x1.b02678p-10F, 0x1.579a94p-13F, -0x1.fcd384p-13F,
@@ -121,7 +121,7 @@ struct MathConstants<double> {
       0x1.ab488ab87466bp-26, -0x1.34122f129ef2p-28, 0x1.2de45e35ecf97p-31, -0x1.6ac642b719899p-35,
       0x1.938e7212dfd1bp-40};
 
-  // Phi(-a) exp(a^2 / 2) = p((a - k) / (a + k)) / (a + k), k = kPhiCenter, 0 <= a <= kPhiLimit
+  // Phi(-a) exp(a^2 / 2) = p(q) / (a + k), q = (a - k) / (a + k), k = kPhiCenter
   static constexpr double kPhi[] = {
       0x1.89d3abe1f95aep-1, -0x1.54ad03f27ca18p-1, 0x1.fb31653876f89p-2, -0x1.410ed5f875947p-2,
       0x1.51f6329f01b93p-3, -0x1.1b1c254ca4284p-4, 0x1.54b4d4f48b4e3p-6, -0x1.88590e97ff414p-9,

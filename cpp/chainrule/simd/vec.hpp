@@ -23,10 +23,11 @@
 //   For the functions of math.hpp:
 //   power_of_two(t)                      2^n for t = PowerShift<T>::kBiased + n, n integral, 2^n
 //                                        normal
-//   scale_normal(p, n, t)                p * 2^n for t = PowerShift<T>::kPlain + n, p and the result
+//   scale_normal(p, n, t)                p * 2^n for t = PowerShift<T>::kPlain + n, p and result
 //                                        normal; any bits otherwise
-//   split_exponent(x)                    x = mantissa * 2^exponent, sqrt(1/2) <= mantissa < sqrt(2);
-//                                        any bits unless x is positive, normal and finite
+//   split_exponent(x)                    x = mantissa * 2^exponent, sqrt(1/2) <= mantissa and
+//                                        mantissa < sqrt(2); any bits unless x is positive, normal
+//                                        and finite
 //
 // Same inputs give the same bits in every variant, but for multiply_add in baseline, the payload
 // and sign of a NaN, and denormals: kernels run with flush-to-zero and denormals-as-zero, where

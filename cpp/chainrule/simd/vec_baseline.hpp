@@ -3,6 +3,11 @@
 // so that the functions of math.hpp return the bits of the other variants.
 #pragma once
 
+#if defined(__SSE2__) || defined(_M_X64)
+#include <emmintrin.h>
+#endif
+
+#include "simd/baseline_fma.hpp"
 #include "simd/vec.hpp"
 
 namespace chainrule {
@@ -61,14 +66,9 @@ struct Vec {
   }
 };
 
-CHAINRULE_INLINE uint32_t bits_of(float x) { return __builtin_bit_cast(uint32_t, x); }
-CHAINRULE_INLINE uint64_t bits_of(double x) { return __builtin_bit_cast(uint64_t, x); }
-CHAINRULE_INLINE float from_bits(uint32_t x) { return __builtin_bit_cast(float, x); }
-CHAINRULE_INLINE double from_bits(uint64_t x) { return __builtin_bit_cast(double, x); }
-
 // One operation, lane by lane.
-#define CHAINRULE_LANES(T, result, expression) \
-  result v;                                    \
+#define CHAINRULE_LANES(T, result, expression)                          \
+  result v;                                                             \
   for (int64_t i = 0; i < Lanes<T>::kCount; ++i) v.raw[i] = expression; \
   return v
 
@@ -201,19 +201,19 @@ CHAINRULE_INLINE Split<T> split_exponent(Vec<T> x) {
   return s;
 }
 
-// The instructions: an optimizer knows no other way to have the root without errno.
+// Intrinsics, as compilers call the C library for the root of a negative number's errno.
 CHAINRULE_INLINE float sqrt_lane(float x) {
-#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(__SSE2__) || defined(_M_X64)
   return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
 #else
-  return x >= 0.0F ? __builtin_sqrtf(x) : (x - x) / (x - x);
+  return __builtin_sqrtf(x);
 #endif
 }
 CHAINRULE_INLINE double sqrt_lane(double x) {
-#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(__SSE2__) || defined(_M_X64)
   return _mm_cvtsd_f64(_mm_sqrt_sd(_mm_setzero_pd(), _mm_set_sd(x)));
 #else
-  return x >= 0.0 ? __builtin_sqrt(x) : (x - x) / (x - x);
+  return __builtin_sqrt(x);
 #endif
 }
 template <class T>
@@ -221,88 +221,10 @@ CHAINRULE_INLINE Vec<T> sqrt(Vec<T> a) {
   CHAINRULE_LANES(T, Vec<T>, sqrt_lane(a.raw[i]));
 }
 
-// a + b rounded to odd: to the neighbor whose last bit is set if inexact. Rounded again to fewer
-// bits it is as if rounded once.
-CHAINRULE_INLINE double add_to_odd(double a, double b) {
-  const double sum = a + b;
-  const double part = sum - a;
-  const double error = (a - (sum - part)) + (b - part);
-  const uint64_t bits = bits_of(sum);
-  const bool up = (error > 0.0) == (sum > 0.0);
-  const uint64_t odd = (bits & 1U) != 0 ? bits : (up ? bits + 1U : bits - 1U);
-  return from_bits(error > 0.0 || error < 0.0 ? odd : bits);
-}
-
 // Called, not inlined: 30 copies in every function would make this the largest variant by far.
 CHAINRULE_OUTLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
-  CHAINRULE_LANES(float, Vec<float>,
-                  static_cast<float>(add_to_odd(
-                      static_cast<double>(a.raw[i]) * static_cast<double>(b.raw[i]),
-                      static_cast<double>(c.raw[i]))));
+  CHAINRULE_LANES(float, Vec<float>, exact_fma(a.raw[i], b.raw[i], c.raw[i]));
 }
-
-// Boldo and Melquiond's sum of an exact product and c, rounded once (IEEE Transactions on Computers
-// 57(4), 2008). Needs a, b and c to be zero or of magnitude 2^-450 to 2^450.
-CHAINRULE_INLINE double fma_in_range(double a, double b, double c) {
-  constexpr double kSplitter = 134217729.0;
-  const double a_part = kSplitter * a;
-  const double b_part = kSplitter * b;
-  const double a_high = a_part - (a_part - a);
-  const double b_high = b_part - (b_part - b);
-  const double a_low = a - a_high;
-  const double b_low = b - b_high;
-  const double product = a * b;
-  const double low =
-      (((a_high * b_high - product) + a_high * b_low) + a_low * b_high) + a_low * b_low;
-
-  const double middle = c + low;
-  const double middle_part = middle - c;
-  const double middle_error = (c - (middle - middle_part)) + (low - middle_part);
-  const double sum = product + middle;
-  const double sum_part = sum - product;
-  const double sum_error = (product - (sum - sum_part)) + (middle - sum_part);
-  const double result = sum + add_to_odd(middle_error, sum_error);
-  // An exact zero takes its sign from the signs of product and c.
-  return result == 0.0 ? product + c : result;
-}
-
-// The same for any a, b, c: scaled to magnitudes near 1. A denormal result is rounded twice.
-inline double fma_any(double a, double b, double c) {
-  constexpr uint64_t kExponent = 0x7ff0000000000000U;
-  const auto finite = [](double x) { return (bits_of(x) & kExponent) != kExponent; };
-  if (!finite(a) || !finite(b) || a == 0.0 || b == 0.0) return a * b + c;
-  if (!finite(c)) return c;
-  if (c == 0.0) return a * b;
-  double parts[3] = {a, b, c};
-  int exponents[3];
-  for (int i = 0; i < 3; ++i) {
-    int exponent = 0;
-    if ((bits_of(parts[i]) & kExponent) == 0) {
-      parts[i] *= 18014398509481984.0;
-      exponent = -54;
-    }
-    const uint64_t bits = bits_of(parts[i]);
-    exponents[i] = exponent + static_cast<int>((bits & kExponent) >> 52) - 1023;
-    parts[i] = from_bits((bits & ~kExponent) | 0x3ff0000000000000U);
-  }
-  const auto power = [](int n) { return from_bits(static_cast<uint64_t>(n + 1023) << 52); };
-  const int scale = exponents[0] + exponents[1];
-  const int distance = exponents[2] - scale;
-  if (distance > 120) return c;
-  const double addend = parts[2] * power(distance < -120 ? -120 : distance);
-  const double sum = fma_in_range(parts[0], parts[1], addend);
-  if (sum == 0.0) return sum;
-  const int size = scale + static_cast<int>((bits_of(sum) & kExponent) >> 52) - 1023;
-  const int bounded = size > 1100 ? scale - size + 1100 : (size < -1100 ? scale - size - 1100 : scale);
-  const int half = bounded / 2;
-  return (sum * power(half)) * power(bounded - half);
-}
-
-CHAINRULE_INLINE bool fma_range(double x) {
-  const double magnitude = from_bits(bits_of(x) & ~Lanes<double>::kSign);
-  return (magnitude >= 0x1p-450 && magnitude <= 0x1p450) || bits_of(magnitude) == 0;
-}
-
 CHAINRULE_OUTLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
   Vec<double> v;
   bool in_range = true;

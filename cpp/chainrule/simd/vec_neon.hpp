@@ -157,8 +157,8 @@ CHAINRULE_INLINE Vec<double> operator/(Vec<double> a, Vec<double> b) {
   return {vdivq_f64(a.raw, b.raw)};
 }
 CHAINRULE_INLINE Vec<double> operator-(Vec<double> a) {
-  return {
-      vreinterpretq_f64_u64(veorq_u64(vreinterpretq_u64_f64(a.raw), vdupq_n_u64(uint64_t{1} << 63)))};
+  return {vreinterpretq_f64_u64(
+      veorq_u64(vreinterpretq_u64_f64(a.raw), vdupq_n_u64(uint64_t{1} << 63)))};
 }
 CHAINRULE_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
   return {vfmaq_f64(c.raw, a.raw, b.raw)};

@@ -24,10 +24,11 @@ template <class T>
 NormBackward<T> norm_backward_of(const Array<T>& grad_output, const Array<T>& normalized,
                                  const Array<T>& inverse_deviation, const Array<T>& scale,
                                  Array<T>& grad_x, Array<T>& grad_scale, Array<T>& grad_shift) {
-  return {grad_output.shape(0), grad_output.shape(1),    read(grad_output),
-          read(normalized),     read(inverse_deviation), read(scale),
-          write(grad_x),        write(grad_scale),       write(grad_shift),
-          false};
+  return {grad_output.shape(0),    grad_output.shape(1),
+          read(grad_output),       read(normalized),
+          read(inverse_deviation), read(scale),
+          write(grad_x),           write(grad_scale),
+          write(grad_shift),       false};
 }
 
 template <class T>
@@ -178,9 +179,9 @@ void register_norms(py::module_& module) {
             (is_batch ? kernels.batch_norm_backward : kernels.layer_norm_backward)(norm);
           });
         },
-        "grad_output"_a.noconvert(), "normalized"_a.noconvert(),
-        "inverse_deviation"_a.noconvert(), "scale"_a.noconvert(), "grad_x"_a.noconvert(),
-        "grad_scale"_a.noconvert(), "grad_shift"_a.noconvert());
+        "grad_output"_a.noconvert(), "normalized"_a.noconvert(), "inverse_deviation"_a.noconvert(),
+        "scale"_a.noconvert(), "grad_x"_a.noconvert(), "grad_scale"_a.noconvert(),
+        "grad_shift"_a.noconvert());
   }
 }
 

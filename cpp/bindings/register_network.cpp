@@ -54,20 +54,19 @@ void register_mlp(py::module_& module, const char* name) {
   py::class_<Model>(module, name)
       .def(py::init<int64_t, std::vector<LayerSpec>, uint64_t>(), "in_features"_a, "layers"_a,
            "seed"_a)
-      .def_property_readonly("parameters",
-                             [](py::object self) {
-                               return view(self.cast<Model&>().mlp.parameters(), self);
-                             })
-      .def_property_readonly("gradient",
-                             [](py::object self) {
-                               return view(self.cast<Model&>().gradient_buffer(), self);
-                             })
-      .def_property_readonly("running_statistics",
-                             [](py::object self) {
-                               return view(self.cast<Model&>().mlp.running_statistics(), self);
-                             })
-      .def("parameter_blocks", [](const Model& self) { return parameter_blocks(self.mlp.blocks()); })
-      .def("initialize", [](Model& self, uint64_t seed) { self.mlp.initialize(seed); }, "seed"_a)
+      .def_property_readonly(
+          "parameters",
+          [](py::object self) { return view(self.cast<Model&>().mlp.parameters(), self); })
+      .def_property_readonly(
+          "gradient",
+          [](py::object self) { return view(self.cast<Model&>().gradient_buffer(), self); })
+      .def_property_readonly(
+          "running_statistics",
+          [](py::object self) { return view(self.cast<Model&>().mlp.running_statistics(), self); })
+      .def("parameter_blocks",
+           [](const Model& self) { return parameter_blocks(self.mlp.blocks()); })
+      .def(
+          "initialize", [](Model& self, uint64_t seed) { self.mlp.initialize(seed); }, "seed"_a)
       .def(
           "predict",
           [](const Model& self, const Array<T>& x, Array<T> out) {
@@ -86,8 +85,8 @@ void register_mlp(py::module_& module, const char* name) {
             self.input = x;
             compute_interruptible(self.context, [&] {
               self.workspace.reserve(x.shape(0), x.shape(1), self.mlp.layers(), true);
-              const T* outputs = self.mlp.forward(self.context, self.workspace, read(x),
-                                                  x.shape(0), training, step);
+              const T* outputs = self.mlp.forward(self.context, self.workspace, read(x), x.shape(0),
+                                                  training, step);
               std::copy_n(outputs, out.size(), y);
               self.mlp.commit_running_statistics(self.workspace);
               return 0;
@@ -118,10 +117,9 @@ void register_mlp(py::module_& module, const char* name) {
             Context context;
             Workspace<T> workspace;
             return compute_interruptible(context, [&] {
-              return self.mlp.loss_and_gradient(context, workspace, read(x), x.shape(0), view,
-                                                function, reduction_of(reduction),
-                                                {l1, l2, penalize_biases}, training, step, gx,
-                                                gradient);
+              return self.mlp.loss_and_gradient(
+                  context, workspace, read(x), x.shape(0), view, function, reduction_of(reduction),
+                  {l1, l2, penalize_biases}, training, step, gx, gradient);
             });
           },
           "x"_a.noconvert(), "targets"_a, "loss"_a, "sample_weight"_a.noconvert(), "reduction"_a,

@@ -98,8 +98,8 @@ void register_runtime(py::module_& module) {
   module.def("compiled_variants", [] { return names_of(compiled_variants()); });
   module.def("variants", [] { return names_of(supported_variants()); });
   module.def("active_variant", [] { return active_variant().name; });
-  module.def("set_variant", [](const std::string& name) { set_active_variant(name); },
-             py::arg("name"));
+  module.def(
+      "set_variant", [](const std::string& name) { set_active_variant(name); }, py::arg("name"));
   module.def("build_config", build_config);
   module.def("num_threads", [] { return 1; });
 }

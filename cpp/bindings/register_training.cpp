@@ -30,7 +30,8 @@ const char* status_name(RunStatus status) {
 
 template <class T>
 struct BoundTrainer {
-  BoundTrainer(BoundMlp<T>& model, TrainerOptions options) : trainer(model.mlp, std::move(options)) {}
+  BoundTrainer(BoundMlp<T>& model, TrainerOptions options)
+      : trainer(model.mlp, std::move(options)) {}
 
   Trainer<T> trainer;
   // Of the bound dataset, kept alive:
@@ -56,9 +57,13 @@ void register_trainer(py::module_& module, const char* name) {
       .def(py::init([](BoundMlp<T>& model, const LossSpec& loss, const OptimizerSpec& optimizer,
                        const ScheduleSpec& schedule, double l1, double l2, bool penalize_biases,
                        double clip_norm, double clip_value, uint64_t seed) {
-             return std::make_unique<Bound>(
-                 model, TrainerOptions{loss, optimizer, schedule, {l1, l2, penalize_biases},
-                                       clip_norm, clip_value, seed});
+             return std::make_unique<Bound>(model, TrainerOptions{loss,
+                                                                  optimizer,
+                                                                  schedule,
+                                                                  {l1, l2, penalize_biases},
+                                                                  clip_norm,
+                                                                  clip_value,
+                                                                  seed});
            }),
            "model"_a, "loss"_a, "optimizer"_a, "schedule"_a, "l1"_a, "l2"_a, "penalize_biases"_a,
            "clip_norm"_a, "clip_value"_a, "seed"_a, py::keep_alive<1, 2>())
@@ -69,21 +74,19 @@ void register_trainer(py::module_& module, const char* name) {
           "step_count", [](const Bound& self) { return self.trainer.step_count; },
           [](Bound& self, int64_t steps) { self.trainer.step_count = steps; })
       .def_property(
-          "learning_rate_scale",
-          [](const Bound& self) { return self.trainer.learning_rate_scale; },
+          "learning_rate_scale", [](const Bound& self) { return self.trainer.learning_rate_scale; },
           [](Bound& self, double scale) { self.trainer.learning_rate_scale = scale; })
       .def_property_readonly("learning_rate",
                              [](const Bound& self) { return self.trainer.learning_rate(); })
-      .def_property_readonly("states",
-                             [](py::object self) {
-                               py::list states;
-                               for (AlignedBuffer<T>& state :
-                                    self.cast<Bound&>().trainer.states()) {
-                                 states.append(state.empty() ? py::object(py::none())
-                                                             : py::object(view(state, self)));
-                               }
-                               return states;
-                             })
+      .def_property_readonly(
+          "states",
+          [](py::object self) {
+            py::list states;
+            for (AlignedBuffer<T>& state : self.cast<Bound&>().trainer.states()) {
+              states.append(state.empty() ? py::object(py::none()) : py::object(view(state, self)));
+            }
+            return states;
+          })
       .def(
           "step",
           [](Bound& self, const Array<T>& x, const py::array& targets,

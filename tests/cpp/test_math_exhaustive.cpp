@@ -9,10 +9,10 @@
 // Prints the worst error in units in the last place, its argument, and a hash of all results, which
 // must be equal in all variants. Exits with 1 if a bound is exceeded.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <limits>
 #include <random>
 #include <string>
@@ -87,16 +87,16 @@ struct Function {
   WideType<T> (*reference)(WideType<T>);
 };
 
-#define CHAINRULE_FUNCTION(T, name, bound, reference_expression)                          \
-  Function<T> {                                                                           \
-    #name, bound,                                                                         \
-        [](const T* from, T* to, int64_t count) {                                         \
-          for (int64_t i = 0; i < count; i += Vec<T>::kLanes) {                           \
+#define CHAINRULE_FUNCTION(T, name, bound, reference_expression)                           \
+  Function<T> {                                                                            \
+    #name, bound,                                                                          \
+        [](const T* from, T* to, int64_t count) {                                          \
+          for (int64_t i = 0; i < count; i += Vec<T>::kLanes) {                            \
             const int64_t lanes = count - i < Vec<T>::kLanes ? count - i : Vec<T>::kLanes; \
-            name(Vec<T>::load_partial(from + i, lanes)).store_partial(to + i, lanes);     \
-          }                                                                               \
-        },                                                                                \
-        [](WideType<T> x) -> WideType<T> { return reference_expression; }                 \
+            name(Vec<T>::load_partial(from + i, lanes)).store_partial(to + i, lanes);      \
+          }                                                                                \
+        },                                                                                 \
+        [](WideType<T> x) -> WideType<T> { return reference_expression; }                  \
   }
 
 template <class T>
@@ -112,14 +112,6 @@ std::vector<Function<T>> functions() {
       CHAINRULE_FUNCTION(T, softplus, 2.0, reference_softplus(x)),
       CHAINRULE_FUNCTION(T, normal_cdf, 6.0, reference_normal_cdf(x)),
   };
-}
-
-template <class To, class From>
-To bit_cast(From from) {
-  static_assert(sizeof(To) == sizeof(From));
-  To to;
-  std::memcpy(&to, &from, sizeof(to));
-  return to;
 }
 
 // Units in the last place of T at the reference, infinite for a wrong NaN or sign of zero. A
@@ -181,8 +173,8 @@ void measure_block(const Function<T>& function, const std::vector<T>& from, std:
   function.apply(from.data(), to.data(), static_cast<int64_t>(from.size()));
   for (size_t i = 0; i < from.size(); ++i) {
     const bool nan = std::isnan(to[i]);
-    const uint64_t word = nan ? ~uint64_t{0} : uint64_t{bit_cast<Bits>(to[i])};
-    uint64_t mixed = (word ^ (uint64_t{bit_cast<Bits>(from[i])} << 31)) * 0x9e3779b97f4a7c15U;
+    const uint64_t word = nan ? ~uint64_t{0} : uint64_t{std::bit_cast<Bits>(to[i])};
+    uint64_t mixed = (word ^ (uint64_t{std::bit_cast<Bits>(from[i])} << 31)) * 0x9e3779b97f4a7c15U;
     mixed = (mixed ^ (mixed >> 29)) * 0xbf58476d1ce4e5b9U;
     result.hash += mixed ^ (mixed >> 32);
     const T argument = flushed(from[i]);
@@ -199,26 +191,50 @@ void measure_block(const Function<T>& function, const std::vector<T>& from, std:
 struct FloatSource {
   uint64_t stride;
   std::mt19937_64 generator;
-  float at(uint64_t i) { return bit_cast<float>(static_cast<uint32_t>(i * stride)); }
+  float at(uint64_t i) { return std::bit_cast<float>(static_cast<uint32_t>(i * stride)); }
 };
 
 struct DoubleSource {
   std::mt19937_64 generator;
   double at(uint64_t i) {
-    static const double edges[] = {0.0, 0x1p-1022, 1e-300, 0x1p-54, 0.25, 0.34657359027997264,
-                                   0.41421356237309503, 0.625, 0.70710678118654757, 0.875, 1.0,
-                                   1.4142135623730951, 2.0, 5.95, 19.0, 20.0, 36.7, 37.5193, 37.6,
-                                   40.0, 88.0, 708.39641853226408, 709.0, 709.782712893384, 710.0,
-                                   745.2, 1e10, 1e300, std::numeric_limits<double>::max(),
+    static const double edges[] = {0.0,
+                                   0x1p-1022,
+                                   1e-300,
+                                   0x1p-54,
+                                   0.25,
+                                   0.34657359027997264,
+                                   0.41421356237309503,
+                                   0.625,
+                                   0.70710678118654757,
+                                   0.875,
+                                   1.0,
+                                   1.4142135623730951,
+                                   2.0,
+                                   5.95,
+                                   19.0,
+                                   20.0,
+                                   36.7,
+                                   37.5193,
+                                   37.63,
+                                   40.0,
+                                   88.0,
+                                   708.39641853226408,
+                                   709.0,
+                                   709.782712893384,
+                                   710.0,
+                                   745.2,
+                                   1e10,
+                                   1e300,
+                                   std::numeric_limits<double>::max(),
                                    std::numeric_limits<double>::infinity(),
                                    std::numeric_limits<double>::quiet_NaN()};
     constexpr uint64_t kEdges = sizeof(edges) / sizeof(edges[0]);
     // Each edge, its two neighbors, and the negatives.
     if (i < 6 * kEdges) {
       const double edge = edges[i / 6];
-      const uint64_t bits = bit_cast<uint64_t>(edge);
+      const uint64_t bits = std::bit_cast<uint64_t>(edge);
       const bool move = edge > 0.0 && edge < std::numeric_limits<double>::infinity();
-      const double near = bit_cast<double>(bits + (move ? i % 3 : 1) - 1);
+      const double near = std::bit_cast<double>(bits + (move ? i % 3 : 1) - 1);
       return i % 6 < 3 ? near : -near;
     }
     const uint64_t bits = generator();
@@ -226,7 +242,7 @@ struct DoubleSource {
     const double scales[] = {1.0, 2.0, 8.0, 40.0, 750.0};
     const uint64_t kind = bits % 8;
     if (kind < 5) return unit * scales[kind];
-    if (kind == 5) return bit_cast<double>(generator());
+    if (kind == 5) return std::bit_cast<double>(generator());
     if (kind == 6) return std::ldexp(unit, static_cast<int>(generator() % 64) - 60);
     return 1.0 + unit * std::ldexp(1.0, -static_cast<int>(generator() % 50));
   }

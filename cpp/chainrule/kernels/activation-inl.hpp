@@ -197,7 +197,8 @@ template <class Function, class T>
 void activation_backward(const T* grad_y, const T* saved, T* grad_x, int64_t size, T parameter) {
   const Vec<T> p = Vec<T>::broadcast(parameter);
   for_vectors<T>(size, [&](int64_t i, auto lanes) {
-    lanes.store(grad_x + i, lanes.load(grad_y + i) * Function::derivative(lanes.load(saved + i), p));
+    lanes.store(grad_x + i,
+                lanes.load(grad_y + i) * Function::derivative(lanes.load(saved + i), p));
   });
 }
 

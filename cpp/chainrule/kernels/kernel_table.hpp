@@ -42,13 +42,13 @@ struct ActivationKernels {
 
 template <class T>
 struct LossArguments {
-  int64_t rows, columns;       // of the outputs
-  const T* outputs;            // (rows, columns)
-  const T* targets;            // (rows, target columns), or null when there are labels
-  const int32_t* labels;       // (rows), each in [0, columns), or null
-  const T* row_weights;        // (rows), or null for ones
-  T parameter;                 // label smoothing, delta
-  const T* values;             // quantile levels, class weights
+  int64_t rows, columns;  // of the outputs
+  const T* outputs;       // (rows, columns)
+  const T* targets;       // (rows, target columns), or null when there are labels
+  const int32_t* labels;  // (rows), each in [0, columns), or null
+  const T* row_weights;   // (rows), or null for ones
+  T parameter;            // label smoothing, delta
+  const T* values;        // quantile levels, class weights
   int64_t value_count;
   T scale;      // multiplies the gradient
   T* gradient;  // (rows, columns), written when not null
@@ -60,7 +60,7 @@ using LossKernel = double (*)(const LossArguments<T>&);
 
 // What an optimizer needs to know to prepare the coefficients of one step.
 struct OptimizerStep {
-  int64_t step;          // 1 for the first
+  int64_t step;  // 1 for the first
   double learning_rate;
   const double* values;  // in the order of optimizers.inc
   // NAdam's product of momenta up to `memory_step`; kept by the caller, updated here.

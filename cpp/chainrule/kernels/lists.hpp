@@ -77,9 +77,9 @@ inline constexpr std::array kLosses = {
 };
 
 inline constexpr std::array kOptimizers = {
-#define CHAINRULE_OPTIMIZER(name, hyperparameters, state0, state1, state2)        \
-  OptimizerInfo{#name, hyperparameters, []([[maybe_unused]] const double* v) {    \
-                  return std::array<bool, 3>{(state0), (state1), (state2)}; \
+#define CHAINRULE_OPTIMIZER(name, hyperparameters, state0, state1, state2)     \
+  OptimizerInfo{#name, hyperparameters, []([[maybe_unused]] const double* v) { \
+                  return std::array<bool, 3>{(state0), (state1), (state2)};    \
                 }},
 #include "kernels/optimizers.inc"
 #undef CHAINRULE_OPTIMIZER

@@ -31,8 +31,7 @@ CHAINRULE_INLINE double elementwise_loss(const LossArguments<T>& args, const Fun
           function(lanes.load(args.outputs + start + i), lanes.load(args.targets + start + i));
       const Vec<T> w = weight(i, lanes);
       if (args.gradient != nullptr) {
-        lanes.store(args.gradient + start + i,
-                    result.slope * (w * Vec<T>::broadcast(args.scale)));
+        lanes.store(args.gradient + start + i, result.slope * (w * Vec<T>::broadcast(args.scale)));
       }
       return w * result.value;
     });
@@ -127,8 +126,8 @@ double gaussian_nll_loss(const LossArguments<T>& args) {
     const T* log_variance = mean + targets;
     const T* target = args.targets + r * targets;
     T* gradient = args.gradient == nullptr ? nullptr : args.gradient + r * args.columns;
-    const Vec<T> w = args.row_weights == nullptr ? constant<T>(1)
-                                                 : Vec<T>::broadcast(args.row_weights[r]);
+    const Vec<T> w =
+        args.row_weights == nullptr ? constant<T>(1) : Vec<T>::broadcast(args.row_weights[r]);
     const Vec<T> half = constant<T>(0.5);
     sum.add(targets, [&](int64_t j, auto lanes) {
       const Vec<T> d = lanes.load(mean + j) - lanes.load(target + j);

@@ -29,13 +29,13 @@ void layer_norm_forward(const NormForward<T>& n) {
     for_vectors<T>(n.columns, [&](int64_t j, auto lanes) {
       lanes.store(centered + j, lanes.load(x + j) - Vec<T>::broadcast(mean));
     });
-    const T variance = row_sum<T>(n.columns, [&](int64_t j, auto lanes) {
-                         const Vec<T> d = lanes.load(centered + j);
-                         return d * d;
-                       }) /
+    const T variance = row_sum<T>(n.columns,
+                                  [&](int64_t j, auto lanes) {
+                                    const Vec<T> d = lanes.load(centered + j);
+                                    return d * d;
+                                  }) /
                        count;
-    const T inverse =
-        on_scalar<T>([&](Vec<T> v) { return inverse_root(v, n.epsilon); }, variance);
+    const T inverse = on_scalar<T>([&](Vec<T> v) { return inverse_root(v, n.epsilon); }, variance);
     n.inverse_deviation[r] = inverse;
     T* y = n.y + r * n.columns;
     for_vectors<T>(n.columns, [&](int64_t j, auto lanes) {
@@ -72,15 +72,16 @@ void layer_norm_backward(const NormBackward<T>& n) {
       return lanes.load(grad_y + j) * lanes.load(n.scale + j);
     };
     const Vec<T> mean = Vec<T>::broadcast(row_sum<T>(n.columns, g) / count);
-    const Vec<T> slope = Vec<T>::broadcast(
-        row_sum<T>(n.columns,
-                   [&](int64_t j, auto lanes) { return g(j, lanes) * lanes.load(normalized + j); }) /
-        count);
+    const Vec<T> slope =
+        Vec<T>::broadcast(row_sum<T>(n.columns,
+                                     [&](int64_t j, auto lanes) {
+                                       return g(j, lanes) * lanes.load(normalized + j);
+                                     }) /
+                          count);
     const Vec<T> inverse = Vec<T>::broadcast(n.inverse_deviation[r]);
     T* grad_x = n.grad_x + r * n.columns;
     for_vectors<T>(n.columns, [&](int64_t j, auto lanes) {
-      lanes.store(grad_x + j,
-                  inverse * (g(j, lanes) - mean - lanes.load(normalized + j) * slope));
+      lanes.store(grad_x + j, inverse * (g(j, lanes) - mean - lanes.load(normalized + j) * slope));
     });
   }
 }

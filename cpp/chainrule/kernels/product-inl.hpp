@@ -27,7 +27,7 @@ inline constexpr int kTileRows = 4;
 inline constexpr int kPanelVectors = 2;
 
 template <class T>
-inline constexpr int64_t kPanelColumns = kPanelVectors* Vec<T>::kLanes;
+inline constexpr int64_t kPanelColumns = kPanelVectors * Vec<T>::kLanes;
 
 // One tile of kRows rows and kVectors vectors, the last of which has p.n - (kVectors - 1) kLanes
 // columns when kTail.

@@ -41,8 +41,9 @@ const Variant& find(std::string_view name, const char* source) {
     names += names.empty() ? "" : ", ";
     names += variant->name;
   }
-  throw std::invalid_argument(std::string(source) + " must be one of the variants that this machine runs (" +
-                              names + "), got '" + std::string(name) + "'");
+  throw std::invalid_argument(std::string(source) +
+                              " must be one of the variants that this machine runs (" + names +
+                              "), got '" + std::string(name) + "'");
 }
 
 std::atomic<const Variant*> active{nullptr};

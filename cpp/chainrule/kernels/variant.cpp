@@ -19,12 +19,12 @@
 namespace chainrule {
 namespace {
 
-#define CHAINRULE_MATH(name)                                         \
-  struct name##_math {                                               \
-    template <class T>                                               \
-    static CHAINRULE_INLINE Vec<T> forward(Vec<T> x, Vec<T>) {       \
-      return name(x);                                                \
-    }                                                                \
+#define CHAINRULE_MATH(name)                                   \
+  struct name##_math {                                         \
+    template <class T>                                         \
+    static CHAINRULE_INLINE Vec<T> forward(Vec<T> x, Vec<T>) { \
+      return name(x);                                          \
+    }                                                          \
   };
 #include "kernels/math_functions.inc"
 #undef CHAINRULE_MATH

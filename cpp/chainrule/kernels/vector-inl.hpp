@@ -69,8 +69,8 @@ GradientSummary finish_gradient(T* gradient, const T* parameters, int64_t size, 
     is_small = is_small && all(abs(g) < bound);
     return g * g;
   });
-  const double penalty = static_cast<double>(l1) * absolutes.total() +
-                         0.5 * static_cast<double>(l2) * squares.total();
+  const double penalty =
+      static_cast<double>(l1) * absolutes.total() + 0.5 * static_cast<double>(l2) * squares.total();
   return {sum.total(), penalty, is_small};
 }
 

@@ -107,7 +107,6 @@ void initialize_layer(Initializer initializer, uint64_t seed, uint32_t layer, in
 }
 
 template void initialize_layer(Initializer, uint64_t, uint32_t, int64_t, int64_t, float*, float*);
-template void initialize_layer(Initializer, uint64_t, uint32_t, int64_t, int64_t, double*,
-                               double*);
+template void initialize_layer(Initializer, uint64_t, uint32_t, int64_t, int64_t, double*, double*);
 
 }  // namespace chainrule

@@ -215,9 +215,8 @@ double Mlp<T>::loss_and_gradient(Context& context, Workspace<T>& workspace, cons
                                  T* gradient) const {
   workspace.reserve(rows, in_features_, specs_, true);
   const T* outputs = forward(context, workspace, x, rows, training, step);
-  double value = loss(outputs, rows, out_features(), targets, reduction,
-                      workspace.gradients[0].data())
-                     .value;
+  double value =
+      loss(outputs, rows, out_features(), targets, reduction, workspace.gradients[0].data()).value;
   backward(context, workspace, x, grad_x, gradient);
   for (const ParameterBlock& block : blocks_) {
     if (!penalty.applies_to(block)) continue;

@@ -105,9 +105,9 @@ void dense_backward(Context& context, const DenseShape& shape, const T* grad_z, 
   }
 }
 
-#define CHAINRULE_INSTANTIATE(T)                                                                 \
-  template void dense_forward(Context&, const DenseShape&, const T*, const T*, const T*,         \
-                              Activation, T, T*, T*);                                            \
+#define CHAINRULE_INSTANTIATE(T)                                                                  \
+  template void dense_forward(Context&, const DenseShape&, const T*, const T*, const T*,          \
+                              Activation, T, T*, T*);                                             \
   template void dense_backward(Context&, const DenseShape&, const T*, const T*, const T*, T*, T*, \
                                T*);
 CHAINRULE_INSTANTIATE(float)

@@ -1,5 +1,5 @@
-// a * b + c of one float or double, rounded once, where the CPU has no such instruction. Included by
-// vec_baseline.hpp alone; calls nothing. Needs -ffp-contract=off, as all variants do.
+// a * b + c of one float or double, rounded once, where the CPU has no such instruction. Included
+// by vec_baseline.hpp alone; calls nothing. Needs -ffp-contract=off, as all variants do.
 #pragma once
 
 #include "simd/vec.hpp"

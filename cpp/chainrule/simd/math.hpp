@@ -24,9 +24,9 @@ struct MathLimits<float> {
   static constexpr float kNan = __builtin_nanf("");
   static constexpr float kMinNormal = 0x1p-126F;
   static constexpr float kMaxFinite = 0x1.fffffep127F;
-  static constexpr float kTiny = 0x1p-25F;      // expm1(x) and log1p(x) are x below
-  static constexpr float kExpm1Min = -20.0F;    // expm1 is -1 below
-  static constexpr float kTanhMax = 10.0F;      // tanh is 1 above
+  static constexpr float kTiny = 0x1p-25F;    // expm1(x) and log1p(x) are x below
+  static constexpr float kExpm1Min = -20.0F;  // expm1 is -1 below
+  static constexpr float kTanhMax = 10.0F;    // tanh is 1 above
   static constexpr float kDensityAtZero = 0.398942280401432678F;
   static constexpr bool kLogDivides = false;
 };
@@ -150,9 +150,8 @@ CHAINRULE_INLINE Vec<T> log(Vec<T> x) {
   using Limits = MathLimits<T>;
   const Split<T> parts = split_exponent(x);
   const Vec<T> normal = log_sum(parts.exponent, parts.mantissa - Vec<T>::broadcast(T{1}));
-  const Vec<T> at_most_zero =
-      select(x < Vec<T>::zero(), Vec<T>::broadcast(Limits::kNan),
-             Vec<T>::broadcast(-Limits::kInfinity));
+  const Vec<T> at_most_zero = select(x < Vec<T>::zero(), Vec<T>::broadcast(Limits::kNan),
+                                     Vec<T>::broadcast(-Limits::kInfinity));
   return select(x < Vec<T>::broadcast(Limits::kMinNormal), at_most_zero,
                 select(x <= Vec<T>::broadcast(Limits::kMaxFinite), normal, x));
 }
@@ -227,10 +226,8 @@ CHAINRULE_INLINE Vec<T> erf(Vec<T> x) {
 
   const Vec<T> centered =
       min(Vec<T>::broadcast(C::kErfTailLimit), a) - Vec<T>::broadcast(C::kErfLimit);
-  const ExpArgument<T> e =
-      reduce_exp(polynomial(centered, C::kErfTail), PowerShift<T>::kBiased);
-  const Vec<T> large =
-      negative_fma(power_of_two(e.t), exp_reduced(e.r), Vec<T>::broadcast(T{1}));
+  const ExpArgument<T> e = reduce_exp(polynomial(centered, C::kErfTail), PowerShift<T>::kBiased);
+  const Vec<T> large = negative_fma(power_of_two(e.t), exp_reduced(e.r), Vec<T>::broadcast(T{1}));
   return copysign(select(a < Vec<T>::broadcast(C::kErfLimit), small, large), x);
 }
 
@@ -271,8 +268,7 @@ CHAINRULE_INLINE Normal<T> normal_cdf_and_density(Vec<T> x) {
   const Vec<T> power = power_of_two(e.t);
   const Vec<T> u = expm1_reduced(fma(minus_half, lost, e.r));
   const Vec<T> tail = fma(factor, u, factor) * power;
-  return {select(x < Vec<T>::zero(), tail, one - tail),
-          fma(at_zero, u, at_zero) * power};
+  return {select(x < Vec<T>::zero(), tail, one - tail), fma(at_zero, u, at_zero) * power};
 }
 
 template <class T>

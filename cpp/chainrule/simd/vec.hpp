@@ -106,8 +106,9 @@ struct SplitConstants<double> {
 }  // namespace
 }  // namespace chainrule
 
-#if defined(CHAINRULE_VARIANT_BASELINE) + defined(CHAINRULE_VARIANT_AVX2) + \
-        defined(CHAINRULE_VARIANT_AVX512) + defined(CHAINRULE_VARIANT_NEON) != 1
+#if defined(CHAINRULE_VARIANT_BASELINE) + defined(CHAINRULE_VARIANT_AVX2) +    \
+        defined(CHAINRULE_VARIANT_AVX512) + defined(CHAINRULE_VARIANT_NEON) != \
+    1
 #error "define exactly one of CHAINRULE_VARIANT_BASELINE, _AVX2, _AVX512, _NEON"
 #elif defined(CHAINRULE_VARIANT_AVX512)
 #include "simd/vec_avx512.hpp"

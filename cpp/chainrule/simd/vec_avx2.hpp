@@ -134,14 +134,14 @@ CHAINRULE_INLINE Vec<float> power_of_two(Vec<float> t) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(t.raw), 23))};
 }
 CHAINRULE_INLINE Vec<float> scale_normal(Vec<float> p, Vec<float>, Vec<float> t) {
-  return {_mm256_castsi256_ps(_mm256_add_epi32(
-      _mm256_castps_si256(p.raw), _mm256_slli_epi32(_mm256_castps_si256(t.raw), 23)))};
+  return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p.raw),
+                                               _mm256_slli_epi32(_mm256_castps_si256(t.raw), 23)))};
 }
 CHAINRULE_INLINE Split<float> split_exponent(Vec<float> x) {
   using C = SplitConstants<float>;
   const __m256i bits = _mm256_add_epi32(_mm256_castps_si256(x.raw), _mm256_set1_epi32(C::kToOne));
-  const __m256i exponent = _mm256_or_si256(_mm256_srli_epi32(bits, C::kMantissaBits),
-                                           _mm256_set1_epi32(C::kSplitBits));
+  const __m256i exponent =
+      _mm256_or_si256(_mm256_srli_epi32(bits, C::kMantissaBits), _mm256_set1_epi32(C::kSplitBits));
   const __m256i mantissa = _mm256_add_epi32(
       _mm256_and_si256(bits, _mm256_set1_epi32(C::kMantissaMask)), _mm256_set1_epi32(C::kHalfRoot));
   return {{_mm256_castsi256_ps(mantissa)},
@@ -222,14 +222,14 @@ CHAINRULE_INLINE Vec<double> power_of_two(Vec<double> t) {
   return {_mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(t.raw), 52))};
 }
 CHAINRULE_INLINE Vec<double> scale_normal(Vec<double> p, Vec<double>, Vec<double> t) {
-  return {_mm256_castsi256_pd(_mm256_add_epi64(
-      _mm256_castpd_si256(p.raw), _mm256_slli_epi64(_mm256_castpd_si256(t.raw), 52)))};
+  return {_mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(p.raw),
+                                               _mm256_slli_epi64(_mm256_castpd_si256(t.raw), 52)))};
 }
 CHAINRULE_INLINE Split<double> split_exponent(Vec<double> x) {
   using C = SplitConstants<double>;
   const __m256i bits = _mm256_add_epi64(_mm256_castpd_si256(x.raw), _mm256_set1_epi64x(C::kToOne));
-  const __m256i exponent = _mm256_or_si256(_mm256_srli_epi64(bits, C::kMantissaBits),
-                                           _mm256_set1_epi64x(C::kSplitBits));
+  const __m256i exponent =
+      _mm256_or_si256(_mm256_srli_epi64(bits, C::kMantissaBits), _mm256_set1_epi64x(C::kSplitBits));
   const __m256i mantissa =
       _mm256_add_epi64(_mm256_and_si256(bits, _mm256_set1_epi64x(C::kMantissaMask)),
                        _mm256_set1_epi64x(C::kHalfRoot));

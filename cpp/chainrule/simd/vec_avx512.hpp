@@ -98,9 +98,9 @@ CHAINRULE_INLINE Vec<float> max(Vec<float> a, Vec<float> b) {
 }
 CHAINRULE_INLINE Vec<float> copysign(Vec<float> magnitude, Vec<float> sign) {
   // 0xac: bit by bit, the third operand where the first is set, else the second.
-  return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(
-      _mm512_set1_epi32(INT32_MIN), _mm512_castps_si512(magnitude.raw),
-      _mm512_castps_si512(sign.raw), 0xac))};
+  return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_set1_epi32(INT32_MIN),
+                                                        _mm512_castps_si512(magnitude.raw),
+                                                        _mm512_castps_si512(sign.raw), 0xac))};
 }
 CHAINRULE_INLINE Vec<float> round_even(Vec<float> a) {
   return {_mm512_maskz_roundscale_ps(0xffff, a.raw, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
@@ -140,9 +140,8 @@ CHAINRULE_INLINE Vec<float> scale_normal(Vec<float> p, Vec<float> n, Vec<float>)
 CHAINRULE_INLINE Split<float> split_exponent(Vec<float> x) {
   using C = SplitConstants<float>;
   const __m512i bits = _mm512_add_epi32(_mm512_castps_si512(x.raw), _mm512_set1_epi32(C::kToOne));
-  const __m512i exponent =
-      _mm512_or_si512(_mm512_maskz_srli_epi32(0xffff, bits, C::kMantissaBits),
-                      _mm512_set1_epi32(C::kSplitBits));
+  const __m512i exponent = _mm512_or_si512(_mm512_maskz_srli_epi32(0xffff, bits, C::kMantissaBits),
+                                           _mm512_set1_epi32(C::kSplitBits));
   const __m512i mantissa = _mm512_add_epi32(
       _mm512_and_si512(bits, _mm512_set1_epi32(C::kMantissaMask)), _mm512_set1_epi32(C::kHalfRoot));
   return {{_mm512_castsi512_ps(mantissa)},
@@ -186,9 +185,9 @@ CHAINRULE_INLINE Vec<double> max(Vec<double> a, Vec<double> b) {
   return {_mm512_maskz_max_pd(0xff, a.raw, b.raw)};
 }
 CHAINRULE_INLINE Vec<double> copysign(Vec<double> magnitude, Vec<double> sign) {
-  return {_mm512_castsi512_pd(_mm512_ternarylogic_epi64(
-      _mm512_set1_epi64(INT64_MIN), _mm512_castpd_si512(magnitude.raw),
-      _mm512_castpd_si512(sign.raw), 0xac))};
+  return {_mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_set1_epi64(INT64_MIN),
+                                                        _mm512_castpd_si512(magnitude.raw),
+                                                        _mm512_castpd_si512(sign.raw), 0xac))};
 }
 CHAINRULE_INLINE Vec<double> round_even(Vec<double> a) {
   return {_mm512_maskz_roundscale_pd(0xff, a.raw, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};

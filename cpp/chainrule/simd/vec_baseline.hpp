@@ -182,9 +182,9 @@ CHAINRULE_INLINE Vec<T> power_of_two(Vec<T> t) {
 }
 template <class T>
 CHAINRULE_INLINE Vec<T> scale_normal(Vec<T> p, Vec<T>, Vec<T> t) {
-  CHAINRULE_LANES(T, Vec<T>,
-                  from_bits(bits_of(p.raw[i]) +
-                            (bits_of(t.raw[i]) << SplitConstants<T>::kMantissaBits)));
+  CHAINRULE_LANES(
+      T, Vec<T>,
+      from_bits(bits_of(p.raw[i]) + (bits_of(t.raw[i]) << SplitConstants<T>::kMantissaBits)));
 }
 template <class T>
 CHAINRULE_INLINE Split<T> split_exponent(Vec<T> x) {
@@ -193,8 +193,8 @@ CHAINRULE_INLINE Split<T> split_exponent(Vec<T> x) {
   Split<T> s;
   for (int64_t i = 0; i < Lanes<T>::kCount; ++i) {
     const Bits bits = bits_of(x.raw[i]) + static_cast<Bits>(C::kToOne);
-    s.mantissa.raw[i] = from_bits((bits & static_cast<Bits>(C::kMantissaMask)) +
-                                  static_cast<Bits>(C::kHalfRoot));
+    s.mantissa.raw[i] =
+        from_bits((bits & static_cast<Bits>(C::kMantissaMask)) + static_cast<Bits>(C::kHalfRoot));
     s.exponent.raw[i] =
         from_bits((bits >> C::kMantissaBits) | static_cast<Bits>(C::kSplitBits)) - C::kSplitOffset;
   }

@@ -90,8 +90,7 @@ CHAINRULE_INLINE Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> 
 }
 CHAINRULE_INLINE Vec<float> sqrt(Vec<float> a) { return {vsqrtq_f32(a.raw)}; }
 CHAINRULE_INLINE Vec<float> abs(Vec<float> a) {
-  return {vreinterpretq_f32_u32(
-      vandq_u32(vreinterpretq_u32_f32(a.raw), vdupq_n_u32(0x7fffffffU)))};
+  return {vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a.raw), vdupq_n_u32(0x7fffffffU)))};
 }
 CHAINRULE_INLINE Vec<float> copysign(Vec<float> magnitude, Vec<float> sign) {
   return {vbslq_f32(vdupq_n_u32(1U << 31), sign.raw, magnitude.raw)};
@@ -128,8 +127,8 @@ CHAINRULE_INLINE Vec<float> power_of_two(Vec<float> t) {
   return {vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(t.raw), 23))};
 }
 CHAINRULE_INLINE Vec<float> scale_normal(Vec<float> p, Vec<float>, Vec<float> t) {
-  return {vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(p.raw),
-                                          vshlq_n_s32(vreinterpretq_s32_f32(t.raw), 23)))};
+  return {vreinterpretq_f32_s32(
+      vaddq_s32(vreinterpretq_s32_f32(p.raw), vshlq_n_s32(vreinterpretq_s32_f32(t.raw), 23)))};
 }
 CHAINRULE_INLINE Split<float> split_exponent(Vec<float> x) {
   using C = SplitConstants<float>;
@@ -199,12 +198,8 @@ CHAINRULE_INLINE Mask<double> operator!(Mask<double> a) {
   return {vreinterpretq_u64_u32(vmvnq_u32(vreinterpretq_u32_u64(a.raw)))};
 }
 CHAINRULE_INLINE Mask<double> is_nan(Vec<double> a) { return !(a == a); }
-CHAINRULE_INLINE bool all(Mask<double> a) {
-  return vminvq_u32(vreinterpretq_u32_u64(a.raw)) != 0;
-}
-CHAINRULE_INLINE bool any(Mask<double> a) {
-  return vmaxvq_u32(vreinterpretq_u32_u64(a.raw)) != 0;
-}
+CHAINRULE_INLINE bool all(Mask<double> a) { return vminvq_u32(vreinterpretq_u32_u64(a.raw)) != 0; }
+CHAINRULE_INLINE bool any(Mask<double> a) { return vmaxvq_u32(vreinterpretq_u32_u64(a.raw)) != 0; }
 CHAINRULE_INLINE Vec<double> select(Mask<double> mask, Vec<double> if_true, Vec<double> if_false) {
   return {vbslq_f64(mask.raw, if_true.raw, if_false.raw)};
 }
@@ -214,8 +209,8 @@ CHAINRULE_INLINE Vec<double> power_of_two(Vec<double> t) {
   return {vreinterpretq_f64_s64(vshlq_n_s64(vreinterpretq_s64_f64(t.raw), 52))};
 }
 CHAINRULE_INLINE Vec<double> scale_normal(Vec<double> p, Vec<double>, Vec<double> t) {
-  return {vreinterpretq_f64_s64(vaddq_s64(vreinterpretq_s64_f64(p.raw),
-                                          vshlq_n_s64(vreinterpretq_s64_f64(t.raw), 52)))};
+  return {vreinterpretq_f64_s64(
+      vaddq_s64(vreinterpretq_s64_f64(p.raw), vshlq_n_s64(vreinterpretq_s64_f64(t.raw), 52)))};
 }
 CHAINRULE_INLINE Split<double> split_exponent(Vec<double> x) {
   using C = SplitConstants<double>;

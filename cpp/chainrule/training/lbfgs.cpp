@@ -9,8 +9,8 @@
 namespace chainrule {
 namespace {
 
-constexpr double kDecrease = 1e-4;   // c1 of the sufficient decrease condition
-constexpr double kCurvature = 0.9;   // c2 of the curvature condition
+constexpr double kDecrease = 1e-4;  // c1 of the sufficient decrease condition
+constexpr double kCurvature = 0.9;  // c2 of the curvature condition
 
 // The minimizer of the cubic through two points' values and slopes (equation 3.59), or the middle
 // when that is not inside the interval by a tenth.
@@ -78,8 +78,8 @@ bool Lbfgs<T>::find_direction() {
     const auto at = static_cast<size_t>(p);
     const double beta =
         kernels.dot(y_.data() + p * size_, direction_.data(), size_) * inverse_curvature_[at];
-    kernels.add_scaled(static_cast<T>(alpha_[at] - beta), s_.data() + p * size_,
-                       direction_.data(), size_);
+    kernels.add_scaled(static_cast<T>(alpha_[at] - beta), s_.data() + p * size_, direction_.data(),
+                       size_);
   }
   return kernels.dot(direction_.data(), gradient_.data(), size_) < 0;
 }

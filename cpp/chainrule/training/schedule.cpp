@@ -17,8 +17,8 @@ double cosine_between(double start, double end, double fraction) {
 // Loshchilov and Hutter 2017, after a linear warm-up.
 double cosine(double peak, double warmup_fraction, double final_fraction, int64_t step,
               int64_t total_steps) {
-  const auto warmup = static_cast<int64_t>(
-      std::floor(warmup_fraction * static_cast<double>(total_steps) + 0.5));
+  const auto warmup =
+      static_cast<int64_t>(std::floor(warmup_fraction * static_cast<double>(total_steps) + 0.5));
   if (step < warmup) return peak * static_cast<double>(step + 1) / static_cast<double>(warmup);
   const auto span = static_cast<double>(std::max<int64_t>(1, total_steps - warmup));
   return cosine_between(peak, peak * final_fraction, static_cast<double>(step - warmup) / span);

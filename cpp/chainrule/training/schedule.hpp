@@ -8,7 +8,15 @@
 
 namespace chainrule {
 
-enum class Schedule { constant, step, exponential, inverse_scaling, cosine, one_cycle, reduce_on_plateau };
+enum class Schedule {
+  constant,
+  step,
+  exponential,
+  inverse_scaling,
+  cosine,
+  one_cycle,
+  reduce_on_plateau
+};
 
 struct ScheduleInfo {
   std::string_view name;

@@ -62,9 +62,8 @@ RunResult Trainer<T>::run(int64_t max_steps) {
       shuffle(options_.seed, static_cast<uint32_t>(epoch), order_);
     }
     const int64_t rows = std::min(batch_size_, data_.rows - position_);
-    const Batch<T> batch = shuffles_
-                               ? gatherer_.gather(data_, order_.data() + position_, rows)
-                               : BatchGatherer<T>::slice(data_, position_, rows);
+    const Batch<T> batch = shuffles_ ? gatherer_.gather(data_, order_.data() + position_, rows)
+                                     : BatchGatherer<T>::slice(data_, position_, rows);
     LossValue loss{};
     result.status = take_step(batch, loss);
     if (result.status != RunStatus::kRunning && result.status != RunStatus::kConverged) {
@@ -159,12 +158,11 @@ double Trainer<T>::scheduled_rate() const {
 template <class T>
 bool Trainer<T>::hyperparameters_are_tame() const {
   const OptimizerSpec& spec = options_.optimizer;
-  const bool has_epsilon = info(spec.optimizer).hyperparameters.find("epsilon") !=
-                           std::string_view::npos;
+  const bool has_epsilon =
+      info(spec.optimizer).hyperparameters.find("epsilon") != std::string_view::npos;
   const bool has_tame_epsilon =
-      !has_epsilon ||
-      std::none_of(spec.values.begin(), spec.values.end(),
-                   [](double v) { return v > 0 && v < 1e-12; });
+      !has_epsilon || std::none_of(spec.values.begin(), spec.values.end(),
+                                   [](double v) { return v > 0 && v < 1e-12; });
   return learning_rate_ <= 1e3 && learning_rate_ * spec.weight_decay <= 1 && has_tame_epsilon;
 }
 

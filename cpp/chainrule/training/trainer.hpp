@@ -28,7 +28,15 @@ struct TrainerOptions {
 
 // Why `run` returned. With the last three a loss, gradient or updated parameter was not finite;
 // that step was not taken and the parameters are those before it.
-enum class RunStatus { kRunning, kEpochEnd, kConverged, kInterrupted, kLoss, kGradient, kParameters };
+enum class RunStatus {
+  kRunning,
+  kEpochEnd,
+  kConverged,
+  kInterrupted,
+  kLoss,
+  kGradient,
+  kParameters
+};
 
 struct RunResult {
   int64_t steps = 0;

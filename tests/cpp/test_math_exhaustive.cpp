@@ -38,7 +38,6 @@ void flush_denormals() {
 #endif
 }
 
-// The argument of a reference: float32 in double, float64 in long double.
 template <class W>
 W reference_sigmoid(W x) {
   return W{1} / (W{1} + std::exp(-x));
@@ -63,6 +62,7 @@ W reference_normal_cdf(W x) {
   return value - static_cast<W>(0.564189583547756286948L) * std::exp(-y * y) * lost;
 }
 
+// A reference computes float32 in double and float64 in long double.
 template <class T>
 struct Wide;
 template <>
@@ -133,7 +133,7 @@ double ulp_error(T got, WideType<T> reference) {
     return std::signbit(got) == std::signbit(reference) ? 0.0 : wrong;
   }
   const W largest = std::ldexp(W{1}, Limits::max_exponent);
-  const auto bounded = [&](W x) { return x > largest ? largest : (x < -largest ? -largest : x); };
+  const auto bounded = [&](W x) { return std::max(std::min(x, largest), -largest); };
   const W expected = bounded(reference);
   int exponent = Limits::min_exponent;
   if (expected != W{0}) (void)std::frexp(expected, &exponent);
@@ -145,8 +145,7 @@ double ulp_error(T got, WideType<T> reference) {
 // What the kernels read: denormals count as zero, in long double as well.
 template <class T>
 T flushed(T x) {
-  const bool denormal = std::fabs(x) < std::numeric_limits<T>::min();
-  return denormal ? std::copysign(T{0}, x) : x;
+  return std::fabs(x) < std::numeric_limits<T>::min() ? std::copysign(T{0}, x) : x;
 }
 
 template <class T>
@@ -177,8 +176,7 @@ void measure_block(const Function<T>& function, const std::vector<T>& from, std:
     uint64_t mixed = (word ^ (uint64_t{std::bit_cast<Bits>(from[i])} << 31)) * 0x9e3779b97f4a7c15U;
     mixed = (mixed ^ (mixed >> 29)) * 0xbf58476d1ce4e5b9U;
     result.hash += mixed ^ (mixed >> 32);
-    const T argument = flushed(from[i]);
-    const double error = ulp_error(to[i], function.reference(WideType<T>{argument}));
+    const double error = ulp_error(to[i], function.reference(WideType<T>{flushed(from[i])}));
     if (!(error <= result.error)) {
       result.error = error;
       result.argument = from[i];
@@ -284,13 +282,12 @@ bool run(const std::string& only, uint64_t count, unsigned threads, const Source
     if (!only.empty() && only != function.name) continue;
     const Result<T> result = measure(function, count, threads, source);
     const bool within = result.error <= function.bound;
-    good = good && within;
+    good &= within;
     std::printf("%-10s float%d  worst %.4f ULP at %.17g (%a), got %.17g  hash %016llx%s\n",
                 function.name, static_cast<int>(8 * sizeof(T)), result.error,
                 static_cast<double>(result.argument), static_cast<double>(result.argument),
                 static_cast<double>(result.value), static_cast<unsigned long long>(result.hash),
                 within ? "" : "  EXCEEDED");
-    std::fflush(stdout);
   }
   return good;
 }
@@ -302,7 +299,7 @@ int run_arguments(int argc, char** argv) {
   unsigned threads = 2;
   for (int i = 1; i < argc; ++i) {
     const std::string option = argv[i];
-    const char* value = i + 1 < argc ? argv[++i] : "";
+    const char* value = ++i < argc ? argv[i] : "";
     const uint64_t number = std::strtoull(value, nullptr, 10);
     if (option == "--function") {
       only = value;

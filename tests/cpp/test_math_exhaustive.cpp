@@ -195,37 +195,9 @@ struct FloatSource {
 struct DoubleSource {
   std::mt19937_64 generator;
   double at(uint64_t i) {
-    static const double edges[] = {0.0,
-                                   0x1p-1022,
-                                   1e-300,
-                                   0x1p-54,
-                                   0.25,
-                                   0.34657359027997264,
-                                   0.41421356237309503,
-                                   0.625,
-                                   0.70710678118654757,
-                                   0.875,
-                                   1.0,
-                                   1.4142135623730951,
-                                   2.0,
-                                   5.95,
-                                   19.0,
-                                   20.0,
-                                   36.7,
-                                   37.5193,
-                                   37.63,
-                                   40.0,
-                                   88.0,
-                                   708.39641853226408,
-                                   709.0,
-                                   709.782712893384,
-                                   710.0,
-                                   745.2,
-                                   1e10,
-                                   1e300,
-                                   std::numeric_limits<double>::max(),
-                                   std::numeric_limits<double>::infinity(),
-                                   std::numeric_limits<double>::quiet_NaN()};
+    static const double edges[] = {
+        0.0,   0x1p-1022,          0x1p-54,          0.625, 0.875,    1.0, 36.7, 37.5193,
+        37.63, 708.39641853226408, 709.782712893384, 1e300, INFINITY, NAN};
     constexpr uint64_t kEdges = sizeof(edges) / sizeof(edges[0]);
     // Each edge, its two neighbors, and the negatives.
     if (i < 6 * kEdges) {

@@ -3,7 +3,15 @@
 // Every function does the same operations in the same order in every variant, and so returns the
 // same bits; the coefficients are made by math_coefficients.sollya.
 //
-// @TABLE@
+// Worst errors in units in the last place, measured by tests/cpp/test_math_exhaustive.cpp: float32
+// over all 2^32 arguments, float64 over 20 million; in brackets the bounds that it asserts.
+//
+//              exp    expm1  log    log1p  tanh   sigmoid  erf    softplus  normal_cdf
+//   float32    0.90   1.29   0.89   1.50   0.97   0.99     1.06   1.80      5.00
+//              (1)    (2)    (1)    (2)    (1)    (1)      (2)    (2)       (6)
+//   float64    0.92   1.70   0.85   1.23   1.34   0.99     1.03   1.89      4.45
+//              (1)    (2)    (1)    (2)    (2)    (1)      (2)    (2)       (6)
+//
 // NaN gives NaN, infinities and the sign of zero are as IEEE 754 and C have them. Denormals: an
 // argument counts as zero and a result becomes zero, as flush-to-zero has it; without it some
 // functions return denormals.

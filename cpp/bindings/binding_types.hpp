@@ -8,6 +8,30 @@
 namespace chainrule::bindings {
 
 template <class T>
+struct BoundMlp;
+
+// Marks a model as in use while its workspace, gradient or parameters are worked on. Python's lock
+// keeps other threads out; this keeps out a signal handler that interrupts such a call.
+template <class T>
+class InUse {
+ public:
+  explicit InUse(BoundMlp<T>& model) : model_(model) {
+    if (model.is_in_use) {
+      throw std::runtime_error(
+          "the model must not be used by a signal handler that interrupts its own training or "
+          "differentiation");
+    }
+    model.is_in_use = true;
+  }
+  ~InUse() { model_.is_in_use = false; }
+  InUse(const InUse&) = delete;
+  InUse& operator=(const InUse&) = delete;
+
+ private:
+  BoundMlp<T>& model_;
+};
+
+template <class T>
 struct BoundMlp {
   BoundMlp(int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed)
       : mlp(in_features, std::move(layers), seed) {}
@@ -22,6 +46,7 @@ struct BoundMlp {
   AlignedBuffer<T> gradient;
   Workspace<T> workspace;
   Context context;
+  bool is_in_use = false;                          // read and written with the GIL held
   Array<T> input{std::vector<py::ssize_t>{0, 0}};  // of the last forward, kept for backward
 };
 

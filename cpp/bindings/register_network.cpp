@@ -66,7 +66,12 @@ void register_mlp(py::module_& module, const char* name) {
       .def("parameter_blocks",
            [](const Model& self) { return parameter_blocks(self.mlp.blocks()); })
       .def(
-          "initialize", [](Model& self, uint64_t seed) { self.mlp.initialize(seed); }, "seed"_a)
+          "initialize",
+          [](Model& self, uint64_t seed) {
+            const InUse<T> use(self);
+            self.mlp.initialize(seed);
+          },
+          "seed"_a)
       .def(
           "predict",
           [](const Model& self, const Array<T>& x, Array<T> out) {
@@ -82,11 +87,16 @@ void register_mlp(py::module_& module, const char* name) {
           "forward",
           [](Model& self, const Array<T>& x, bool training, uint64_t step, Array<T> out) {
             T* y = write(out);
+            const InUse<T> use(self);
             self.input = x;
             compute_interruptible(self.context, [&] {
               self.workspace.reserve(x.shape(0), x.shape(1), self.mlp.layers(), true);
               const T* outputs = self.mlp.forward(self.context, self.workspace, read(x), x.shape(0),
                                                   training, step);
+              if (self.context.interrupt().stop_requested()) return 0;
+              if (training && !self.mlp.batch_statistics_are_finite(self.workspace)) {
+                throw std::domain_error("X must give finite batch statistics, got an overflow");
+              }
               std::copy_n(outputs, out.size(), y);
               self.mlp.commit_running_statistics(self.workspace);
               return 0;
@@ -97,6 +107,7 @@ void register_mlp(py::module_& module, const char* name) {
           "backward",
           [](Model& self, const Array<T>& grad_output, OptionalArray<T> grad_x) {
             T *gx = write(grad_x), *gradient = self.gradient_buffer().data();
+            const InUse<T> use(self);
             compute_interruptible(self.context, [&] {
               std::copy_n(read(grad_output), grad_output.size(),
                           self.workspace.gradients[0].data());
@@ -114,6 +125,7 @@ void register_mlp(py::module_& module, const char* name) {
             const TargetView<T> view = target_view<T>(targets, sample_weight);
             const LossFunction<T> function(loss);
             T *gx = write(grad_x), *gradient = self.gradient_buffer().data();
+            const InUse<T> use(self);
             Context context;
             Workspace<T> workspace;
             return compute_interruptible(context, [&] {

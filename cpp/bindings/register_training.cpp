@@ -22,6 +22,10 @@ const char* status_name(RunStatus status) {
       return "gradient";
     case RunStatus::kParameters:
       return "parameters";
+    case RunStatus::kStatistics:
+      return "statistics";
+    case RunStatus::kLineSearch:
+      return "line_search";
     case RunStatus::kInterrupted:
       break;
   }
@@ -30,8 +34,10 @@ const char* status_name(RunStatus status) {
 
 template <class T>
 struct BoundTrainer {
-  BoundTrainer(BoundMlp<T>& model, TrainerOptions options)
-      : trainer(model.mlp, std::move(options)) {}
+  BoundTrainer(BoundMlp<T>& bound_model, TrainerOptions options)
+      : model(bound_model), trainer(bound_model.mlp, std::move(options)) {}
+
+  BoundMlp<T>& model;
 
   Trainer<T> trainer;
   // Of the bound dataset, kept alive:
@@ -42,6 +48,7 @@ struct BoundTrainer {
 
 template <class T, class Function>
 RunResult run_interruptible(BoundTrainer<T>& self, const Function& function) {
+  const InUse<T> use(self.model);
   Context& context = self.trainer.context();
   context.interrupt() = Interrupt(signal_raised);
   const RunResult result = compute(function);
@@ -102,6 +109,7 @@ void register_trainer(py::module_& module, const char* name) {
              int64_t total_epochs) {
             const Dataset<T> data{read(x), x.shape(0), x.shape(1),
                                   target_view<T>(targets, sample_weight)};
+            const InUse<T> use(self.model);
             self.trainer.bind(data, batch_size, shuffle, total_epochs);
             self.x = x;
             self.targets = targets;
@@ -111,6 +119,7 @@ void register_trainer(py::module_& module, const char* name) {
           "shuffle"_a, "total_epochs"_a)
       .def("unbind",
            [](Bound& self) {
+             const InUse<T> use(self.model);
              self.trainer.unbind();
              self.x = Array<T>();
              self.targets = py::array();

@@ -228,9 +228,18 @@ class RunResult:
     @property
     def status(
         self,
-    ) -> Literal["running", "epoch_end", "converged", "loss", "gradient", "parameters"]: ...
+    ) -> Literal[
+        "running",
+        "epoch_end",
+        "converged",
+        "line_search",
+        "loss",
+        "gradient",
+        "parameters",
+        "statistics",
+    ]: ...
 
-    # the last three: what was not finite; the step was not taken
+    # the last four: what was not finite; the step was not taken
 
 class _Trainer:
     def __init__(

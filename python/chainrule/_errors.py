@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Statuses of the compiled trainer that say what was not finite.
+DIVERGED = ("loss", "gradient", "parameters", "statistics")
+
 
 class DivergenceError(ArithmeticError):
     """Training met a number that is not finite; the step that made it was not taken.
@@ -10,8 +13,8 @@ class DivergenceError(ArithmeticError):
 
     Parameters
     ----------
-    what : {"loss", "gradient", "parameters"}
-        What was not finite.
+    what : {"loss", "gradient", "parameters", "statistics"}
+        What was not finite; statistics are the batch statistics of a normalization.
     epoch : int or None
         The epoch, counted from 1 since the training began; None for :meth:`Trainer.step`, which
         knows no epochs.
@@ -36,7 +39,7 @@ class DivergenceError(ArithmeticError):
             if self.epoch is None
             else f"epoch {self.epoch}, batch {self.batch}"
         )
-        verb = "are" if self.what == "parameters" else "is"
+        verb = "are" if self.what in ("parameters", "statistics") else "is"
         return (
             f"the {self.what} {verb} not finite in {where}; the model keeps the parameters of the "
             "step before. Try a lower learning rate, clip_norm=1.0, or inputs of about unit size"

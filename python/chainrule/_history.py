@@ -32,8 +32,11 @@ class History:
     best_epoch : int or None
         The best epoch so far, counted from 1: that of the lowest validation loss (training loss
         without validation data), or the one that early stopping holds to be best.
-    stop_reason : {"epochs", "early_stopping", "callback", "converged"} or None
-        Why the training ended; None while it runs, and for one that an exception ended.
+    stop_reason : {"epochs", "early_stopping", "callback", "converged", "line_search"} or None
+        Why the training ended; None while it runs, and for one that an exception ended. L-BFGS
+        ends "converged" when the gradient is within its tolerance, and "line_search" when it
+        found no lower loss along its search direction: at a minimum, to the accuracy of the dtype,
+        or where the loss is too steep for the steps allowed.
     """
 
     loss: list[float] = field(default_factory=list)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ._callbacks import Bar, Callbacks, EarlyStopping, Plateau, Progress
-from ._errors import DivergenceError
+from ._errors import DIVERGED, DivergenceError
 from ._evaluation import Dataset, Evaluation, block_rows, evaluate
 from ._schedules import ReduceOnPlateau
 
@@ -128,7 +128,8 @@ class Loop:
         began = time.perf_counter()
         ending = self._run_steps()
         seconds = time.perf_counter() - began
-        if ending == "callback" or self._steps == 0:
+        # Without a step there is an epoch to record only if there is no other.
+        if ending == "callback" or (self._steps == 0 and self._history.loss):
             return ending
         loss = self._loss()
         if self._plan.validation is not None:
@@ -151,7 +152,7 @@ class Loop:
         return "epochs" if epoch >= self._last_epoch else None
 
     def _run_steps(self) -> str | None:
-        """Run the steps of an epoch; return "callback" or "converged" when one of them ends it."""
+        """Run the steps of an epoch; return why the training ends when one of them ends it."""
         plan, core = self._plan, self._core
         while True:
             pieces = (
@@ -165,12 +166,12 @@ class Loop:
             self._steps += result.steps
             plan.bar.advance(result.steps)
             status = result.status
-            if status in ("loss", "gradient", "parameters"):
+            if status in DIVERGED:
                 raise DivergenceError(status, self._epoch_number, self._steps + 1)
             if result.steps and plan.callbacks.step_end(core.step_count, self._state):
                 return "callback"
             if status != "running":
-                return "converged" if status == "converged" else None
+                return status if status in ("converged", "line_search") else None
 
     def _judge(self, epoch: int, loss: float) -> bool:
         """Let early stopping and the schedule see the epoch; return whether to stop."""

@@ -31,10 +31,10 @@ class Optimizer:
     def __post_init__(self) -> None:
         if not isinstance(self.learning_rate, Schedule):
             self._check("learning_rate", above=0.0)
-        for field in ("weight_decay", "momentum", "momentum_decay", "initial_accumulator"):
+        for field in ("weight_decay", "momentum_decay", "initial_accumulator"):
             if hasattr(self, field):
                 self._check(field, minimum=0.0)
-        for field in ("beta1", "beta2", "rho"):
+        for field in ("beta1", "beta2", "rho", "momentum"):
             if hasattr(self, field):
                 self._check(field, minimum=0.0, below=1.0)
         for field in ("epsilon", "gradient_tolerance"):

@@ -94,14 +94,14 @@ class Determination:
             self._spread = self._spread + step**2 * (self._weight * weight / total)
         self._mean = self._mean + step * (weight / total)
         self._weight = total
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             errors = self._prediction(outputs).astype(np.float64) - values
             self._residual = self._residual + rows @ errors**2
 
     def value(self) -> float:
         """Return R^2 of all the rows so far."""
         constant = self._spread == 0.0
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             share = self._residual / np.where(constant, 1.0, self._spread)
             columns = np.where(constant, np.where(self._residual == 0.0, 1.0, 0.0), 1.0 - share)
         return float(columns.mean())

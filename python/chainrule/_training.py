@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _arguments, _core, _data
 from ._callbacks import Bar, Callbacks, EarlyStopping
-from ._errors import DivergenceError
+from ._errors import DIVERGED, DivergenceError
 from ._history import History
 from ._loop import Loop, Plan, PlateauSchedule
 from ._optimizers import LBFGS
@@ -153,7 +153,8 @@ class Trainer:
         Returns
         -------
         float
-            The mean loss of the batch before the step, with penalties.
+            The mean loss of the batch before the step, with penalties; for :class:`LBFGS`, after
+            it.
 
         Raises
         ------
@@ -184,7 +185,7 @@ class Trainer:
         finally:
             model._lock.release()
         status = result.status
-        if status in ("loss", "gradient", "parameters"):
+        if status in DIVERGED:
             raise DivergenceError(status, None, self._core.step_count + 1)
         return result.loss_sum / result.weight_sum if result.weight_sum else 0.0
 

@@ -196,8 +196,8 @@ def labels(value: npt.ArrayLike, argument: str, n_rows: int, n_classes: int) -> 
             f"{argument} must hold labels in [0, {n_classes}), "
             f"got {array[row].item()} at {argument}[{row}]"
         )
-    converted = np.asarray(array, dtype=np.int32, order="C")
-    return converted if converted.flags.aligned else converted.copy()
+    # Always a copy: labels are indices, and whoever holds `value` may write to it during a fit.
+    return np.array(array, dtype=np.int32, order="C")
 
 
 def sample_weights(
@@ -219,6 +219,9 @@ def sample_weights(
 
 
 def require_some_weight(weights: Floats | None, argument: str = "sample_weight") -> None:
-    """Raise when no row has a weight, so that there is nothing to average."""
-    if weights is not None and not weights.any():
+    """Raise when no row has a weight, so that there is nothing to average.
+
+    Denormal weights count as zero, as they do in the kernels.
+    """
+    if weights is not None and not (weights >= np.finfo(weights.dtype).tiny).any():
         raise ValueError(f"{argument} must hold at least one positive weight, got zeros only")

@@ -178,7 +178,7 @@ def test_objects():
         (lambda: cr.Adam(beta1=1), ValueError, "beta1 must be .* >= 0 and < 1, got 1"),
         (lambda: cr.Adam(epsilon=0), ValueError, "epsilon must be a finite number > 0, got 0"),
         (lambda: cr.Adam(amsgrad=1), TypeError, "amsgrad must be True or False, got int 1"),
-        (lambda: cr.SGD(momentum=-0.1), ValueError, "momentum must be .* >= 0, got -0.1"),
+        (lambda: cr.SGD(momentum=-0.1), ValueError, "momentum must be .* >= 0 and < 1, got -0.1"),
         (lambda: cr.SGD(nesterov=True), ValueError, "momentum must be .* nesterov=True"),
         (lambda: cr.SGD(weight_decay=-1), ValueError, "weight_decay must be .* got -1"),
         (lambda: cr.LBFGS(history=0), ValueError, "history must be an integer >= 1, got 0"),

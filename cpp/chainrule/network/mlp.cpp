@@ -1,6 +1,7 @@
 #include "network/mlp.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "kernels/registry.hpp"
@@ -117,6 +118,7 @@ const T* Mlp<T>::forward(Context& context, Workspace<T>& workspace, const T* x, 
                                                                      alpha);
     }
     w.output = w.activated.data();
+    if (context.interrupt().stop_requested()) return w.output;
     if (training && spec.dropout > 0) {
       kernels.dropout_mask(seed_, static_cast<uint32_t>(i), step, spec.dropout, w.mask.data(),
                            size);
@@ -176,10 +178,22 @@ void Mlp<T>::backward(Context& context, Workspace<T>& workspace, const T* x, T* 
 }
 
 template <class T>
+bool Mlp<T>::batch_statistics_are_finite(const Workspace<T>& workspace) const {
+  const T unbiased = unbiased_factor(workspace.rows);
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    if (specs_[i].norm != Norm::kBatch) continue;
+    const LayerWorkspace<T>& w = workspace.layers[i];
+    for (int64_t j = 0; j < specs_[i].out_features; ++j) {
+      if (!std::isfinite(w.mean[j]) || !std::isfinite(w.variance[j] * unbiased)) return false;
+    }
+  }
+  return true;
+}
+
+template <class T>
 void Mlp<T>::commit_running_statistics(const Workspace<T>& workspace) {
   if (!workspace.training || workspace.rows == 0) return;
-  const auto rows = static_cast<double>(workspace.rows);
-  const T unbiased = static_cast<T>(rows > 1 ? rows / (rows - 1) : 1);
+  const T unbiased = unbiased_factor(workspace.rows);
   const T kept = static_cast<T>(kRunningDecay), taken = static_cast<T>(1 - kRunningDecay);
   for (size_t i = 0; i < specs_.size(); ++i) {
     if (specs_[i].norm != Norm::kBatch) continue;
@@ -215,6 +229,7 @@ double Mlp<T>::loss_and_gradient(Context& context, Workspace<T>& workspace, cons
                                  T* gradient) const {
   workspace.reserve(rows, in_features_, specs_, true);
   const T* outputs = forward(context, workspace, x, rows, training, step);
+  if (context.interrupt().stop_requested()) return 0;
   double value =
       loss(outputs, rows, out_features(), targets, reduction, workspace.gradients[0].data()).value;
   backward(context, workspace, x, grad_x, gradient);

@@ -67,6 +67,9 @@ class Mlp {
   void backward(Context& context, Workspace<T>& workspace, const T* x, T* grad_x,
                 T* gradient) const;
 
+  // Whether the batch statistics of the last forward pass in training stayed in range.
+  bool batch_statistics_are_finite(const Workspace<T>& workspace) const;
+
   // Takes the batch statistics of the last forward pass in training into the running ones.
   void commit_running_statistics(const Workspace<T>& workspace);
 
@@ -81,6 +84,11 @@ class Mlp {
                            uint64_t step, T* grad_x, T* gradient) const;
 
  private:
+  static T unbiased_factor(int64_t rows) {
+    return rows > 1 ? static_cast<T>(static_cast<double>(rows) / static_cast<double>(rows - 1))
+                    : T{1};
+  }
+
   // Where the parts of a layer lie in the buffers; -1: it has none.
   struct Offsets {
     int64_t weight = -1, bias = -1, scale = -1, shift = -1, running = -1;

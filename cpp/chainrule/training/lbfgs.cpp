@@ -172,8 +172,9 @@ typename Lbfgs<T>::Outcome Lbfgs<T>::iterate(Objective& objective, double initia
                                              T* parameters, double& value) {
   const KernelTable<T>& kernels = active_kernels<T>();
   // After a step the trial is where the parameters are, unless somebody moved them.
-  if (!has_gradient_ || !std::equal(parameters, parameters + size_, trial_.data())) {
-    pairs_ = 0;
+  const bool has_moved = !std::equal(parameters, parameters + size_, trial_.data());
+  if (has_moved) pairs_ = 0;
+  if (!has_gradient_ || has_moved) {
     value_ = objective.evaluate(parameters, gradient_.data());
     value = value_;
     if (objective.is_stopped()) return Outcome::kStopped;
@@ -199,7 +200,7 @@ typename Lbfgs<T>::Outcome Lbfgs<T>::iterate(Objective& objective, double initia
   }
   if (!has_found) {
     std::copy_n(parameters, size_, trial_.data());
-    return objective.is_stopped() ? Outcome::kStopped : Outcome::kConverged;
+    return objective.is_stopped() ? Outcome::kStopped : Outcome::kNoDescent;
   }
   remember(parameters);
   std::copy_n(trial_.data(), size_, parameters);

@@ -24,13 +24,16 @@ class Lbfgs {
     ~Objective() = default;
   };
 
-  enum class Outcome { kMoved, kConverged, kStopped, kNotFinite };
+  enum class Outcome { kMoved, kConverged, kNoDescent, kStopped, kNotFinite };
 
   Lbfgs(int64_t size, int64_t history, double gradient_tolerance, int64_t max_line_search);
 
+  // The objective may have changed: the next iteration evaluates it anew.
+  void forget_value() { has_gradient_ = false; }
+
   // One iteration from `parameters`, which move only when the outcome is kMoved. `value` is the
   // objective at the parameters on return. kConverged: the largest gradient element is within the
-  // tolerance, or no step along the search direction decreases the value any more.
+  // tolerance. kNoDescent: the line search found no lower value along a descent direction.
   Outcome iterate(Objective& objective, double initial_step, T* parameters, double& value);
 
  private:

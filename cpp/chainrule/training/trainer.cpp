@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <type_traits>
 #include <utility>
 
@@ -14,6 +15,12 @@ namespace {
 // leave the range of T.
 template <class T>
 constexpr T kSmallGradient = std::is_same_v<T, float> ? T(1e15) : T(1e120);
+
+// Whether a step ended with a loss to report.
+bool has_loss(RunStatus status) {
+  return status == RunStatus::kRunning || status == RunStatus::kConverged ||
+         status == RunStatus::kLineSearch;
+}
 
 }  // namespace
 
@@ -47,6 +54,7 @@ void Trainer<T>::bind(const Dataset<T>& data, int64_t batch_size, bool shuffles,
   steps_per_epoch_ = (data.rows + batch_size_ - 1) / batch_size_;
   total_steps_ = checked_product(steps_per_epoch_, total_epochs);
   position_ = 0;
+  if (lbfgs_) lbfgs_->forget_value();
   if (shuffles_) {
     order_.resize(static_cast<size_t>(data.rows));
     gatherer_.reserve(data, batch_size_);
@@ -66,12 +74,11 @@ RunResult Trainer<T>::run(int64_t max_steps) {
                                      : BatchGatherer<T>::slice(data_, position_, rows);
     LossValue loss{};
     result.status = take_step(batch, loss);
-    if (result.status != RunStatus::kRunning && result.status != RunStatus::kConverged) {
-      return result;
+    if (has_loss(result.status)) {
+      result.loss_sum += loss.value * loss.weight;
+      result.weight_sum += loss.weight;
     }
-    result.loss_sum += loss.value * loss.weight;
-    result.weight_sum += loss.weight;
-    if (result.status == RunStatus::kConverged) return result;
+    if (result.status != RunStatus::kRunning) return result;
     ++result.steps;
     position_ += rows;
     if (position_ == data_.rows) {
@@ -88,8 +95,9 @@ template <class T>
 RunResult Trainer<T>::step(const Batch<T>& batch) {
   RunResult result;
   LossValue loss{};
+  if (lbfgs_) lbfgs_->forget_value();
   result.status = take_step(batch, loss);
-  if (result.status == RunStatus::kRunning || result.status == RunStatus::kConverged) {
+  if (has_loss(result.status)) {
     result.steps = result.status == RunStatus::kRunning ? 1 : 0;
     result.loss_sum = loss.value * loss.weight;
     result.weight_sum = loss.weight;
@@ -110,6 +118,7 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, LossValue& loss) {
   loss = loss_(outputs, batch.rows, model_.out_features(), batch.targets, Reduction::kMean,
                workspace_.gradients[0].data());
   if (!std::isfinite(loss.value)) return RunStatus::kLoss;
+  if (!model_.batch_statistics_are_finite(workspace_)) return RunStatus::kStatistics;
   model_.backward(context_, workspace_, batch.x, nullptr, gradient_.data());
   if (context_.interrupt().stop_requested()) return RunStatus::kInterrupted;
 
@@ -214,10 +223,14 @@ class Trainer<T>::FullBatchObjective final : public Lbfgs<T>::Objective {
   double evaluate(const T* parameters, T* gradient) override {
     AlignedBuffer<T>& own = t_.model_.parameters();
     if (parameters != own.data()) std::copy_n(parameters, own.size(), own.data());
-    return t_.model_.loss_and_gradient(t_.context_, t_.workspace_, batch_.x, batch_.rows,
-                                       batch_.targets, t_.loss_, Reduction::kMean,
-                                       t_.options_.penalty, true,
-                                       static_cast<uint64_t>(t_.step_count), nullptr, gradient);
+    const double value =
+        t_.model_.loss_and_gradient(t_.context_, t_.workspace_, batch_.x, batch_.rows,
+                                    batch_.targets, t_.loss_, Reduction::kMean, t_.options_.penalty,
+                                    true, static_cast<uint64_t>(t_.step_count), nullptr, gradient);
+    // A point that batch norm cannot hold is no point to go to.
+    return t_.model_.batch_statistics_are_finite(t_.workspace_)
+               ? value
+               : std::numeric_limits<double>::quiet_NaN();
   }
   bool is_stopped() override { return t_.context_.interrupt().stop_requested(); }
 
@@ -244,6 +257,8 @@ RunStatus Trainer<T>::take_lbfgs_step(const Batch<T>& batch, LossValue& loss) {
       return RunStatus::kRunning;
     case Outcome::kConverged:
       return RunStatus::kConverged;
+    case Outcome::kNoDescent:
+      return RunStatus::kLineSearch;
     case Outcome::kStopped:
       return RunStatus::kInterrupted;
     case Outcome::kNotFinite:

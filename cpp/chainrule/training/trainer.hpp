@@ -26,16 +26,18 @@ struct TrainerOptions {
   uint64_t seed = 0;
 };
 
-// Why `run` returned. With the last three a loss, gradient or updated parameter was not finite;
-// that step was not taken and the parameters are those before it.
+// Why `run` returned. With the last four a loss, a gradient, an updated parameter or a batch
+// statistic was not finite; that step was not taken and the parameters are those before it.
 enum class RunStatus {
   kRunning,
   kEpochEnd,
   kConverged,
+  kLineSearch,  // L-BFGS found no lower point along a descent direction
   kInterrupted,
   kLoss,
   kGradient,
-  kParameters
+  kParameters,
+  kStatistics,
 };
 
 struct RunResult {

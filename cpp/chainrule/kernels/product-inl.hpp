@@ -15,7 +15,10 @@ namespace {
 
 // Registers: avx512 12x2 = 24 accumulators + 2 of B + 1 of A of 32; avx2 6x2 = 12 + 2 + 1 of 16;
 // neon 8x2 of 32 leaves room for the loads; baseline 4x2 of 16.
-#if defined(CHAINRULE_VARIANT_AVX512)
+// Sanitizers take minutes to instrument that many tiles, so their builds have fewer.
+#if defined(CHAINRULE_TILE_ROWS)
+inline constexpr int kTileRows = CHAINRULE_TILE_ROWS;
+#elif defined(CHAINRULE_VARIANT_AVX512)
 inline constexpr int kTileRows = 12;
 #elif defined(CHAINRULE_VARIANT_AVX2)
 inline constexpr int kTileRows = 6;

@@ -1,9 +1,15 @@
 """Fixtures of all tests: which kernels run, in which precision."""
 
+import signal
+
 import numpy as np
 import pytest
 
 import chainrule as cr
+
+# Shells start background jobs with SIGINT ignored, which the processes that tests interrupt would
+# inherit from this one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=cr.runtime.variants())

@@ -50,11 +50,12 @@ def test_signal_handler_may_not_use_the_model_it_interrupts(inner, problem, alar
         "loss_and_gradient": lambda: model.loss_and_gradient(x, y, loss="mse"),
     }
     many = np.tile(x, (2000, 1))
-    # Between two compiled calls the handler does no harm; within one it is an error.
+    # Between two compiled calls the handler does no harm; within one it is an error. An epoch is
+    # one call, and long enough for several looks at the signals, 20 ms apart.
     alarm(lambda *_: calls[inner]())
     with pytest.raises(RuntimeError, match="signal handler"):
         cr.Trainer(model, loss="mse", optimizer="sgd").fit(
-            many, many.sum(axis=1), batch_size=100, epochs=10_000
+            many, many.sum(axis=1), batch_size=2, epochs=100
         )
     signal.setitimer(signal.ITIMER_REAL, 0.0)
     assert np.isfinite(model.parameters).all()

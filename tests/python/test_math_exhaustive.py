@@ -49,9 +49,9 @@ def worst_error(name, x, result):
     exact[np.abs(exact) >= OVERFLOW] = np.copysign(np.inf, exact[np.abs(exact) >= OVERFLOW])
     finite = np.isfinite(exact)
     np.testing.assert_array_equal(result[~finite], exact[~finite].astype(np.float32))
-    # The unit of [2^e, 2^(e+1)) is 2^(e-23).
-    unit = np.ldexp(1.0, np.frexp(exact)[1] - 24)
-    with np.errstate(invalid="ignore"):
+    # The unit of [2^e, 2^(e+1)) is 2^(e-23), and 2^e is a double without sign and mantissa.
+    unit = (exact.view(np.uint64) & np.uint64(0x7FF0000000000000)).view(np.float64) * 2.0**-23
+    with np.errstate(invalid="ignore", divide="ignore"):
         error = np.abs(result - exact) / unit
     flushed = (np.abs(exact) < TINY) & (np.abs(result) <= TINY)
     error[flushed | ~finite] = 0.0

@@ -32,7 +32,7 @@ CHAINRULE_INLINE void update_parameters(const OptimizerArguments<T>& args, const
   });
 }
 
-// --- sgd: b = momentum b + g, u = g + momentum b (Nesterov) or b, w -= learning_rate u ----------
+// sgd: b = momentum b + g, u = g + momentum b (Nesterov) or b, w -= learning_rate u
 
 template <class T>
 void sgd_prepare(OptimizerStep& step, T* c) {
@@ -58,8 +58,8 @@ void sgd_step(const OptimizerArguments<T>& args) {
   });
 }
 
-// --- rmsprop: v = rho v + (1 - rho) g^2, d = sqrt(v [- mean g ^2]) + epsilon
-// ---------------------- b = momentum b + g / d, w -= learning_rate b
+// rmsprop: v = rho v + (1 - rho) g^2, d = sqrt(v [- mean g ^2]) + epsilon
+//   b = momentum b + g / d, w -= learning_rate b
 
 template <class T>
 void rmsprop_prepare(OptimizerStep& step, T* c) {
@@ -96,8 +96,7 @@ void rmsprop_step(const OptimizerArguments<T>& args) {
   });
 }
 
-// --- adagrad: s += g^2, w -= learning_rate g / (sqrt(s) + epsilon)
-// --------------------------------
+// adagrad: s += g^2, w -= learning_rate g / (sqrt(s) + epsilon)
 
 template <class T>
 void adagrad_prepare(OptimizerStep& step, T* c) {
@@ -117,9 +116,9 @@ void adagrad_step(const OptimizerArguments<T>& args) {
   });
 }
 
-// --- adam: m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2
-// ----------------------------- w -= learning_rate / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 -
-// beta2^t) + epsilon); with amsgrad the largest v so far stands in the denominator
+// adam: m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2
+//   w -= learning_rate / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
+// With amsgrad the largest v so far stands in the denominator.
 
 template <class T>
 void adam_prepare(OptimizerStep& step, T* c) {
@@ -156,9 +155,9 @@ void adam_step(const OptimizerArguments<T>& args) {
   });
 }
 
-// --- nadam: adam's m and v; mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)
-// ------------------------ w -= learning_rate ((1 - mu_t) / (1 - prod mu) g + mu_{t+1} / (1 - prod
-// mu mu_{t+1}) m) / d, d = sqrt(v / (1 - beta2^t)) + epsilon
+// nadam: adam's m and v; mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)
+//   w -= learning_rate ((1 - mu_t) / (1 - prod mu) g + mu_{t+1} / (1 - prod mu mu_{t+1}) m) / d
+//   d = sqrt(v / (1 - beta2^t)) + epsilon
 
 inline double nadam_momentum(double beta1, double decay, int64_t step) {
   constexpr double kLog096 = -0.040821994520255166;  // log(0.96)
@@ -208,8 +207,7 @@ void nadam_step(const OptimizerArguments<T>& args) {
   });
 }
 
-// --- lion: w -= learning_rate sign(beta1 m + (1 - beta1) g), m = beta2 m + (1 - beta2) g
-// ----------
+// lion: w -= learning_rate sign(beta1 m + (1 - beta1) g), m = beta2 m + (1 - beta2) g
 
 template <class T>
 void lion_prepare(OptimizerStep& step, T* c) {

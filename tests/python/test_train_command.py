@@ -74,7 +74,8 @@ def test_digits_with_other_seeds(
 
 def test_classification_of_a_table(tmp_path: Path, iris: Path) -> None:
     before = iris.read_bytes()
-    result = run("train", "iris.csv", "--target", "target", "--plot", "curve.PNG", cwd=tmp_path)
+    options = ("--target", "target", "--plot", "curve.PNG", "--reference")
+    result = run("train", "iris.csv", *options, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert max(map(len, result.stdout.splitlines())) <= 80

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import warnings
 
@@ -76,6 +77,8 @@ def write_learning_curve(
     CommandError
         If the file cannot be written.
     """
+    # On a slow first run matplotlib says that it looks for fonts; that is not this command's news.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     # The canvas is named outright: no display is needed, and no global backend is changed.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -31,7 +31,7 @@ _FEWEST_EPOCHS, _MOST_EPOCHS = 10, 60
 _WARMUP_FRACTION = 0.1
 _WEIGHT_DECAY = {"classification": 0.3, "regression": 1.0}
 
-# The reference takes several times as long; longer trainings run it only if asked to.
+# The reference takes several times as long; longer trainings on a file run it only if asked to.
 _LONG_SECONDS = 10.0
 
 # Without a terminal a training prints so many lines, in place of a progress bar.
@@ -268,7 +268,7 @@ def _print_comparison(
 ) -> None:
     report.field("training time", f"{duration(seconds)} ({recipe.steps / seconds:,.0f} steps/s)")
     wanted = options.reference
-    if wanted is None and seconds > _LONG_SECONDS:
+    if wanted is None and options.file is not None and seconds > _LONG_SECONDS:
         report.field("NumPy reference", "left out, for it would take long; --reference runs it")
         return
     if wanted is False:

@@ -45,7 +45,7 @@ struct BoundMlp {
   Mlp<T> mlp;
   AlignedBuffer<T> gradient;
   Workspace<T> workspace;
-  Context context;
+  Team team;
   bool is_in_use = false;                          // read and written with the GIL held
   Array<T> input{std::vector<py::ssize_t>{0, 0}};  // of the last forward, kept for backward
 };

@@ -78,7 +78,7 @@ void register_elementwise(py::module_& module) {
       [](uint64_t seed, uint32_t layer, uint64_t step, double probability, Array<T> out) {
         T* mask = write(out);
         compute([&] {
-          active_kernels<T>().dropout_mask(seed, layer, step, probability, mask, out.size());
+          active_kernels<T>().dropout_mask(seed, layer, step, probability, 0, mask, out.size());
         });
       },
       "seed"_a, "layer"_a, "step"_a, "probability"_a, "out"_a.noconvert());
@@ -107,7 +107,7 @@ void register_dense(py::module_& module) {
         T *z = write(preactivation), *y = write(out);
         compute([&] {
           Context context;
-          dense_forward(context, {x.shape(0), x.shape(1), weight.shape(1)}, read(x), read(weight),
+          dense_forward(context, {x.shape(0), x.shape(1), weight.shape(1)}, read(x), {read(weight)},
                         read(bias), a, static_cast<T>(parameter), z, y);
         });
       },
@@ -121,7 +121,7 @@ void register_dense(py::module_& module) {
         compute([&] {
           Context context;
           dense_backward(context, {x.shape(0), x.shape(1), weight.shape(1)},
-                         read(grad_preactivation), read(x), read(weight), gx, gw, gb);
+                         read(grad_preactivation), read(x), {read(weight)}, gx, gw, gb);
         });
       },
       "grad_preactivation"_a.noconvert(), "x"_a.noconvert(), "weight"_a.noconvert(),
@@ -149,7 +149,10 @@ void register_norms(py::module_& module) {
         const NormForward<T> norm =
             norm_forward_of<T>(x, scale, shift, epsilon, write(mean), write(variance),
                                write(normalized), write(inverse_deviation), write(out));
-        compute([&] { active_kernels<T>().batch_norm_forward(norm); });
+        compute([&] {
+          active_kernels<T>().batch_norm_statistics(norm);
+          active_kernels<T>().batch_norm_predict(norm);
+        });
       },
       "x"_a.noconvert(), "scale"_a.noconvert(), "shift"_a.noconvert(), "epsilon"_a,
       "mean"_a.noconvert(), "variance"_a.noconvert(), "normalized"_a.noconvert(),
@@ -176,7 +179,9 @@ void register_norms(py::module_& module) {
               grad_output, normalized, inverse_deviation, scale, grad_x, grad_scale, grad_shift);
           const KernelTable<T>& kernels = active_kernels<T>();
           compute([&] {
-            (is_batch ? kernels.batch_norm_backward : kernels.layer_norm_backward)(norm);
+            if (is_batch) return kernels.batch_norm_backward(norm);
+            kernels.norm_parameter_gradients(norm);
+            kernels.layer_norm_backward(norm);
           });
         },
         "grad_output"_a.noconvert(), "normalized"_a.noconvert(), "inverse_deviation"_a.noconvert(),

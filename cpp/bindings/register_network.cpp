@@ -39,11 +39,11 @@ py::list parameter_blocks(const std::vector<ParameterBlock>& blocks) {
 
 // Runs `function`; raises what a signal handler raised meanwhile.
 template <class Function>
-auto compute_interruptible(Context& context, const Function& function) {
-  context.interrupt() = Interrupt(signal_raised);
+auto compute_interruptible(Team& team, const Function& function) {
+  team.interrupt().begin(signal_raised);
   const auto result = compute(function);
-  const bool is_stopped = context.interrupt().is_stopped();
-  context.interrupt() = Interrupt();
+  const bool is_stopped = team.interrupt().is_stopped();
+  team.interrupt().end();
   if (is_stopped) throw py::error_already_set();
   return result;
 }
@@ -76,9 +76,9 @@ void register_mlp(py::module_& module, const char* name) {
           "predict",
           [](const Model& self, const Array<T>& x, Array<T> out) {
             T* y = write(out);
-            Context context;
-            compute_interruptible(context, [&] {
-              self.mlp.predict(context, read(x), x.shape(0), y);
+            Team team;
+            compute_interruptible(team, [&] {
+              self.mlp.predict(team, read(x), x.shape(0), y);
               return 0;
             });
           },
@@ -89,11 +89,11 @@ void register_mlp(py::module_& module, const char* name) {
             T* y = write(out);
             const InUse<T> use(self);
             self.input = x;
-            compute_interruptible(self.context, [&] {
+            compute_interruptible(self.team, [&] {
               self.workspace.reserve(x.shape(0), x.shape(1), self.mlp.layers(), true);
-              const T* outputs = self.mlp.forward(self.context, self.workspace, read(x), x.shape(0),
-                                                  training, step);
-              if (self.context.interrupt().stop_requested()) return 0;
+              const T* outputs =
+                  self.mlp.forward(self.team, self.workspace, read(x), x.shape(0), training, step);
+              if (self.team.interrupt().is_stopped()) return 0;
               if (training && !self.mlp.batch_statistics_are_finite(self.workspace)) {
                 throw std::domain_error("X must give finite batch statistics, got an overflow");
               }
@@ -108,10 +108,9 @@ void register_mlp(py::module_& module, const char* name) {
           [](Model& self, const Array<T>& grad_output, OptionalArray<T> grad_x) {
             T *gx = write(grad_x), *gradient = self.gradient_buffer().data();
             const InUse<T> use(self);
-            compute_interruptible(self.context, [&] {
-              std::copy_n(read(grad_output), grad_output.size(),
-                          self.workspace.gradients[0].data());
-              self.mlp.backward(self.context, self.workspace, read(self.input), gx, gradient);
+            compute_interruptible(self.team, [&] {
+              std::copy_n(read(grad_output), grad_output.size(), self.workspace.output_gradient());
+              self.mlp.backward(self.team, self.workspace, read(self.input), gx, gradient);
               return 0;
             });
           },
@@ -126,11 +125,11 @@ void register_mlp(py::module_& module, const char* name) {
             const LossFunction<T> function(loss);
             T *gx = write(grad_x), *gradient = self.gradient_buffer().data();
             const InUse<T> use(self);
-            Context context;
+            Team team;
             Workspace<T> workspace;
-            return compute_interruptible(context, [&] {
+            return compute_interruptible(team, [&] {
               return self.mlp.loss_and_gradient(
-                  context, workspace, read(x), x.shape(0), view, function, reduction_of(reduction),
+                  team, workspace, read(x), x.shape(0), view, function, reduction_of(reduction),
                   {l1, l2, penalize_biases}, training, step, gx, gradient);
             });
           },

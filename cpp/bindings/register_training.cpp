@@ -49,10 +49,9 @@ struct BoundTrainer {
 template <class T, class Function>
 RunResult run_interruptible(BoundTrainer<T>& self, const Function& function) {
   const InUse<T> use(self.model);
-  Context& context = self.trainer.context();
-  context.interrupt() = Interrupt(signal_raised);
+  self.trainer.interrupt().begin(signal_raised);
   const RunResult result = compute(function);
-  context.interrupt() = Interrupt();
+  self.trainer.interrupt().end();
   if (result.status == RunStatus::kInterrupted) throw py::error_already_set();
   return result;
 }

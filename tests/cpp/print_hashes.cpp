@@ -74,9 +74,9 @@ void print_dense() {
     const std::vector<T> x = uniform<T>(m * k, 1, -1, 1), w = uniform<T>(k * n, 2, -1, 1),
                          b = uniform<T>(n, 3, -1, 1), g = uniform<T>(m * n, 4, -1, 1);
     std::vector<T> y = g, grad_x = x, grad_w = w, grad_b = b;
-    dense_forward<T>(context, shape, x.data(), w.data(), b.data(), Activation::tanh, T{0}, nullptr,
-                     y.data());
-    dense_backward<T>(context, shape, g.data(), x.data(), w.data(), grad_x.data(), grad_w.data(),
+    dense_forward<T>(context, shape, x.data(), {w.data()}, b.data(), Activation::tanh, T{0},
+                     nullptr, y.data());
+    dense_backward<T>(context, shape, g.data(), x.data(), {w.data()}, grad_x.data(), grad_w.data(),
                       grad_b.data());
     Hash hash;
     for (const std::vector<T>* result : {&y, &grad_x, &grad_w, &grad_b}) hash.add(*result);
@@ -129,12 +129,12 @@ void print_vectors() {
   const std::vector<T> w = uniform<T>(kSize, 2, -1, 1);
   Hash hash;
   const GradientSummary summary =
-      kernels.finish_gradient(x.data(), w.data(), kSize, T(0.01), T(0.02), T(1e6));
+      kernels.finish_gradient(x.data(), w.data(), kSize, T(0.01), T(0.02), T(1e6), true);
   hash.add(summary.sum_of_squares);
   hash.add(summary.penalty);
   hash.add(kernels.dot(x.data(), w.data(), kSize));
   kernels.add_scaled(T(0.3), w.data(), x.data(), kSize);
-  kernels.dropout_mask(7, 2, (uint64_t{1} << 33) + 5, 0.3, mask.data(), kSize);
+  kernels.dropout_mask(7, 2, (uint64_t{1} << 33) + 5, 0.3, 0, mask.data(), kSize);
   kernels.multiply(x.data(), mask.data(), x.data(), kSize);
   hash.add(x);
   hash.print(label<T>("vector", "all"));

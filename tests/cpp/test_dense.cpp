@@ -95,6 +95,27 @@ struct Comparison {
   }
 };
 
+// Packed weights give the same bits.
+template <class T>
+void check_panels(const DenseShape& shape, const T* x, const T* weight, const T* bias, const T* y,
+                  const T* grad_z, const T* grad_x) {
+  Context context;
+  Guarded<T> panels(chainrule::panels_size<T>(shape));
+  Guarded<T> transposed_panels(chainrule::transposed_panels_size<T>(shape));
+  chainrule::pack_weight(shape, weight, panels.data());
+  chainrule::pack_transposed_weight(shape, weight, transposed_panels.data());
+  const chainrule::Weight<T> packed{weight, panels.data(), transposed_panels.data()};
+  const auto [m, k, n] = shape;
+  Guarded<T> other_y(m * n), other_grad_x(m * k);
+  chainrule::dense_forward<T>(context, shape, x, packed, bias, Activation::identity, T{0}, nullptr,
+                              other_y.data());
+  chainrule::dense_input_gradient(context, shape, grad_z, packed, other_grad_x.data());
+  CHECK(std::memcmp(other_y.data(), y, static_cast<size_t>(m * n) * sizeof(T)) == 0);
+  CHECK(std::memcmp(other_grad_x.data(), grad_x, static_cast<size_t>(m * k) * sizeof(T)) == 0);
+  CHECK(panels.guards_are_whole());
+  CHECK(transposed_panels.guards_are_whole());
+}
+
 template <class T>
 void check_shape(const DenseShape& shape, bool is_fused) {
   const auto [m, k, n] = shape;
@@ -104,7 +125,7 @@ void check_shape(const DenseShape& shape, bool is_fused) {
   Comparison<T> forward{is_fused}, backward{is_fused};
 
   for (const T* b : {bias.data(), static_cast<const T*>(nullptr)}) {
-    chainrule::dense_forward<T>(context, shape, x.data(), weight.data(), b, Activation::identity,
+    chainrule::dense_forward<T>(context, shape, x.data(), {weight.data()}, b, Activation::identity,
                                 T{0}, b != nullptr ? z.data() : nullptr, y.data());
     for (int64_t i = 0; i < m; ++i) {
       for (int64_t j = 0; j < n; ++j) {
@@ -116,7 +137,7 @@ void check_shape(const DenseShape& shape, bool is_fused) {
     }
   }
 
-  chainrule::dense_backward<T>(context, shape, grad_z.data(), x.data(), weight.data(),
+  chainrule::dense_backward<T>(context, shape, grad_z.data(), x.data(), {weight.data()},
                                grad_x.data(), grad_weight.data(), grad_bias.data());
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t p = 0; p < k; ++p) {
@@ -130,6 +151,10 @@ void check_shape(const DenseShape& shape, bool is_fused) {
                        grad_weight.data()[p * n + j]);
     }
   }
+  chainrule::dense_forward<T>(context, shape, x.data(), {weight.data()}, bias.data(),
+                              Activation::identity, T{0}, nullptr, y.data());
+  check_panels(shape, x.data(), {weight.data()}, bias.data(), y.data(), grad_z.data(),
+               grad_x.data());
   const T one = 1;
   for (int64_t j = 0; j < n; ++j) {
     backward.compare({&one, grad_z.data() + j, 0, n, m}, T{0}, grad_bias.data()[j]);
@@ -181,16 +206,16 @@ TEST_CASE("backward writes what is asked for") {
   const DenseShape shape{9, 6, 5};
   const Guarded<float> x(54, 1), weight(30, 2), grad_z(45, 4);
   Guarded<float> all_x(54), all_weight(30), all_bias(5), only(54);
-  chainrule::dense_backward(context, shape, grad_z.data(), x.data(), weight.data(), all_x.data(),
-                            all_weight.data(), all_bias.data());
-  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), weight.data(),
+  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), {weight.data()},
+                                   all_x.data(), all_weight.data(), all_bias.data());
+  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), {weight.data()},
                                    only.data(), nullptr, nullptr);
   CHECK(std::memcmp(only.data(), all_x.data(), 54 * sizeof(float)) == 0);
-  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), weight.data(), nullptr,
-                                   only.data(), nullptr);
+  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), {weight.data()},
+                                   nullptr, only.data(), nullptr);
   CHECK(std::memcmp(only.data(), all_weight.data(), 30 * sizeof(float)) == 0);
-  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), weight.data(), nullptr,
-                                   nullptr, only.data());
+  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), {weight.data()},
+                                   nullptr, nullptr, only.data());
   CHECK(std::memcmp(only.data(), all_bias.data(), 5 * sizeof(float)) == 0);
 }
 

@@ -109,7 +109,8 @@ void check_table_is_full(const KernelTable<T>& table) {
   }
   CHECK(is_set(table.layer_norm_forward));
   CHECK(is_set(table.layer_norm_backward));
-  CHECK(is_set(table.batch_norm_forward));
+  CHECK(is_set(table.norm_parameter_gradients));
+  CHECK(is_set(table.batch_norm_statistics));
   CHECK(is_set(table.batch_norm_backward));
   CHECK(is_set(table.batch_norm_predict));
   CHECK(is_set(table.dropout_mask));

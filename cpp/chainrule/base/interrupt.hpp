@@ -1,8 +1,10 @@
 // Lets a long computation be stopped: loops ask `stop_requested()` between blocks of work. The
 // owner (the bindings) gives a function that may take long, such as one that takes Python's GIL;
-// it is called at most every kPollInterval. Used by ops, network and training.
+// it is called at most every kPollInterval, by the thread that called; other threads that work for
+// it ask `is_stopped()`. Used by ops, network and training.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 
 namespace chainrule {
@@ -12,26 +14,37 @@ class Interrupt {
   using Poll = bool (*)();  // true: stop
 
   Interrupt() = default;
-  explicit Interrupt(Poll poll) : poll_(poll), next_(Clock::now() + kPollInterval) {}
+  explicit Interrupt(Poll poll) { begin(poll); }
+
+  // Forgets an earlier stop and asks `poll` from now on; `end` asks nobody.
+  void begin(Poll poll) {
+    poll_ = poll;
+    stopped_.store(false, std::memory_order_relaxed);
+    next_ = Clock::now() + kPollInterval;
+  }
+  void end() {
+    poll_ = nullptr;
+    stopped_.store(false, std::memory_order_relaxed);
+  }
 
   // Cheap (reads a clock, some 25 ns): call it every ten microseconds of work or more.
   bool stop_requested() {
     if (poll_ == nullptr) return false;
-    if (!stopped_ && Clock::now() >= next_) {
-      stopped_ = poll_();
+    if (!is_stopped() && Clock::now() >= next_) {
+      stopped_.store(poll_(), std::memory_order_relaxed);
       next_ = Clock::now() + kPollInterval;
     }
-    return stopped_;
+    return is_stopped();
   }
   // Whether it was stopped at the last poll.
-  bool is_stopped() const { return stopped_; }
+  bool is_stopped() const { return stopped_.load(std::memory_order_relaxed); }
 
  private:
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::milliseconds kPollInterval{20};
 
   Poll poll_ = nullptr;
-  bool stopped_ = false;
+  std::atomic<bool> stopped_{false};
   Clock::time_point next_{};
 };
 

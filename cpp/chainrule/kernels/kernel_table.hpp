@@ -94,7 +94,7 @@ struct NormForward {
   const T* x;
   const T *scale, *shift;  // (columns)
   T epsilon;
-  T *mean, *variance;    // batch norm only: (columns); written by forward, biased variance
+  T *mean, *variance;    // batch norm only: (columns), biased variance
   T* normalized;         // written: (x - mean) * inverse_deviation; may be x
   T* inverse_deviation;  // written: 1 / sqrt(variance + epsilon); (rows) or (columns)
   T* y;                  // written: normalized * scale + shift; not normalized's memory
@@ -111,7 +111,7 @@ struct NormBackward {
 
 // Statistics of a gradient, taken in one pass that also adds the penalties' part to it.
 struct GradientSummary {
-  double sum_of_squares;  // of the gradient, penalties included
+  double sum_of_squares;  // of the gradient, penalties included; 0 when not asked for
   double penalty;         // l1 * sum |w| + l2 / 2 * sum w^2
   bool is_small;          // every |g| < limit; false for NaN
 };
@@ -125,8 +125,8 @@ struct KernelTable {
   // for p < k, j < n; zero for n <= j < panel_columns.
   void (*pack_panel)(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel);
   void (*pack_transposed_panel)(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel);
-  // sums[j] = sum over rows of x[i, j]
-  void (*column_sums)(const T* x, int64_t rows, int64_t columns, T* sums);
+  // sums[j] = sum over rows of x[i * row_stride + j]
+  void (*column_sums)(const T* x, int64_t rows, int64_t columns, int64_t row_stride, T* sums);
 
   const ActivationKernels<T>* activations;  // by Activation
   const LossKernel<T>* losses;              // by Loss
@@ -135,20 +135,24 @@ struct KernelTable {
   void (*const* math_functions)(const T* x, T* y, int64_t size);
 
   void (*layer_norm_forward)(const NormForward<T>&);
+  // Writes grad_x alone; norm_parameter_gradients writes grad_scale and grad_shift.
   void (*layer_norm_backward)(const NormBackward<T>&);
-  void (*batch_norm_forward)(const NormForward<T>&);
+  void (*norm_parameter_gradients)(const NormBackward<T>&);
+  // Writes mean, variance and inverse_deviation alone; batch_norm_predict does the rest.
+  void (*batch_norm_statistics)(const NormForward<T>&);
   void (*batch_norm_backward)(const NormBackward<T>&);
   // With the given mean and variance; normalized and inverse_deviation may be null.
   void (*batch_norm_predict)(const NormForward<T>&);
 
-  // mask[i] = 0 or 1 / (1 - probability), from the Philox block (step, stream) of element i / 4.
-  void (*dropout_mask)(uint64_t seed, uint32_t stream, uint64_t step, double probability, T* mask,
-                       int64_t size);
+  // mask[i - first] = 0 or 1 / (1 - probability) for first <= i < first + size, from the Philox
+  // block (step, stream) of element i / 4.
+  void (*dropout_mask)(uint64_t seed, uint32_t stream, uint64_t step, double probability,
+                       int64_t first, T* mask, int64_t size);
   // y[i] = a[i] * b[i]; y may be a or b.
   void (*multiply)(const T* a, const T* b, T* y, int64_t size);
 
   GradientSummary (*finish_gradient)(T* gradient, const T* parameters, int64_t size, T l1, T l2,
-                                     T limit);
+                                     T limit, bool sums_squares);
   bool (*all_finite)(const T* x, int64_t size);
   double (*dot)(const T* x, const T* y, int64_t size);
   // y[i] += alpha * x[i]

@@ -9,23 +9,6 @@
 namespace chainrule {
 namespace {
 
-// For lambdas that must be inlined: CHAINRULE_INLINE_LAMBDA stands behind their parameters.
-#if defined(_MSC_VER) && !defined(__clang__)
-#define CHAINRULE_INLINE_LAMBDA
-#else
-#define CHAINRULE_INLINE_LAMBDA __attribute__((always_inline))
-#endif
-
-// body(0), body(1) ... body(kCount - 1), unrolled before the compiler decides what lives in
-// registers; an array of vectors indexed by a loop variable may stay in memory.
-template <int kCount, int kFirst = 0, class Body>
-CHAINRULE_INLINE void unrolled(const Body& body) {
-  if constexpr (kFirst < kCount) {
-    body(kFirst);
-    unrolled<kCount, kFirst + 1>(body);
-  }
-}
-
 // How a loop body loads and stores: whole vectors, or the first `count` lanes of one (the other
 // lanes read as 0 and are not written).
 template <class T>

@@ -48,7 +48,7 @@ void layer_norm_forward(const NormForward<T>& n) {
 
 // grad_scale and grad_shift: sums over the rows, the same for both norms.
 template <class T>
-CHAINRULE_INLINE void norm_parameter_gradients(const NormBackward<T>& n) {
+void norm_parameter_gradients(const NormBackward<T>& n) {
   for_vectors<T>(n.columns, [&](int64_t j, auto lanes) {
     Vec<T> scale = Vec<T>::zero(), shift = Vec<T>::zero();
     for (int64_t r = 0; r < n.rows; ++r) {
@@ -63,7 +63,6 @@ CHAINRULE_INLINE void norm_parameter_gradients(const NormBackward<T>& n) {
 
 template <class T>
 void layer_norm_backward(const NormBackward<T>& n) {
-  norm_parameter_gradients(n);
   const T count = static_cast<T>(n.columns);
   for (int64_t r = 0; r < n.rows; ++r) {
     const T* grad_y = n.grad_y + r * n.columns;
@@ -87,7 +86,7 @@ void layer_norm_backward(const NormBackward<T>& n) {
 }
 
 template <class T>
-void batch_norm_forward(const NormForward<T>& n) {
+void batch_norm_statistics(const NormForward<T>& n) {
   if (n.rows == 0) return;
   const Vec<T> count = Vec<T>::broadcast(static_cast<T>(n.rows));
   for_vectors<T>(n.columns, [&](int64_t j, auto lanes) {
@@ -100,17 +99,9 @@ void batch_norm_forward(const NormForward<T>& n) {
       squares = fma(d, d, squares);
     }
     const Vec<T> variance = squares / count;
-    const Vec<T> inverse = inverse_root(variance, n.epsilon);
     lanes.store(n.mean + j, mean);
     lanes.store(n.variance + j, variance);
-    lanes.store(n.inverse_deviation + j, inverse);
-    const Vec<T> scale = lanes.load(n.scale + j), shift = lanes.load(n.shift + j);
-    for (int64_t r = 0; r < n.rows; ++r) {
-      const int64_t i = r * n.columns + j;
-      const Vec<T> normalized = (lanes.load(n.x + i) - mean) * inverse;
-      lanes.store(n.normalized + i, normalized);
-      lanes.store(n.y + i, fma(normalized, scale, shift));
-    }
+    lanes.store(n.inverse_deviation + j, inverse_root(variance, n.epsilon));
   });
 }
 

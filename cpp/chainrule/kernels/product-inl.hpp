@@ -123,39 +123,67 @@ void panel_product(const PanelProduct<T>& p) {
 
 template <class T>
 void pack_panel(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel) {
+  constexpr int64_t kLanes = Vec<T>::kLanes;
   for (int64_t p = 0; p < k; ++p, b += b_row_stride, panel += kPanelColumns<T>) {
-    for (int64_t j = 0; j < n; ++j) panel[j] = b[j];
-    for (int64_t j = n; j < kPanelColumns<T>; ++j) panel[j] = 0;
-  }
-}
-
-template <class T>
-void pack_transposed_panel(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel) {
-  // Eight columns of k at a time: eight cache lines are read, and the panel is written in order.
-  constexpr int64_t kBlock = 8;
-  int64_t p = 0;
-  for (; p + kBlock <= k; p += kBlock) {
-    T* block = panel + p * kPanelColumns<T>;
-    for (int64_t j = 0; j < n; ++j) {
-      for (int64_t q = 0; q < kBlock; ++q) {
-        block[q * kPanelColumns<T> + j] = b[j * b_row_stride + p + q];
-      }
+    if (n == kPanelColumns<T>) {
+      unrolled<kPanelVectors>([&](int v) CHAINRULE_INLINE_LAMBDA {
+        Vec<T>::load(b + v * kLanes).store(panel + v * kLanes);
+      });
+    } else {
+      for (int64_t j = 0; j < n; ++j) panel[j] = b[j];
+      for (int64_t j = n; j < kPanelColumns<T>; ++j) panel[j] = 0;
     }
   }
-  for (; p < k; ++p) {
-    for (int64_t j = 0; j < n; ++j) panel[p * kPanelColumns<T> + j] = b[j * b_row_stride + p];
-  }
-  for (p = 0; p < k; ++p) {
-    for (int64_t j = n; j < kPanelColumns<T>; ++j) panel[p * kPanelColumns<T> + j] = 0;
+}
+
+// Square by square of kLanes rows of b, which become columns of the panel.
+template <class T>
+void pack_transposed_panel(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel) {
+  constexpr int64_t kLanes = Vec<T>::kLanes;
+  for (int64_t j = 0; j < kPanelColumns<T>; j += kLanes) {
+    const int64_t rows = n - j;
+    for (int64_t p = 0; p < k; p += kLanes) {
+      const T* from = b + j * b_row_stride + p;
+      const int64_t steps = k - p;
+      Vec<T> square[kLanes];
+      if (rows >= kLanes && steps >= kLanes) {
+        unrolled<kLanes>([&](int r) CHAINRULE_INLINE_LAMBDA {
+          square[r] = Vec<T>::load(from + r * b_row_stride);
+        });
+      } else {
+        const int64_t count = steps < kLanes ? steps : kLanes;
+        for (int64_t r = 0; r < kLanes; ++r) {
+          square[r] =
+              r < rows ? Vec<T>::load_partial(from + r * b_row_stride, count) : Vec<T>::zero();
+        }
+      }
+      transpose(square);
+      T* to = panel + p * kPanelColumns<T> + j;
+      for (int64_t q = 0; q < kLanes && q < steps; ++q) square[q].store(to + q * kPanelColumns<T>);
+    }
   }
 }
 
+// Columns by columns of several vectors, so that as many sums run side by side.
 template <class T>
-void column_sums(const T* x, int64_t rows, int64_t columns, T* sums) {
-  for_vectors<T>(columns, [&](int64_t j, auto lanes) {
+void column_sums(const T* x, int64_t rows, int64_t columns, int64_t row_stride, T* sums) {
+  constexpr int kVectors = 4;
+  constexpr int64_t kLanes = Vec<T>::kLanes;
+  int64_t j = 0;
+  for (; j + kVectors * kLanes <= columns; j += kVectors * kLanes) {
+    Vec<T> sum[kVectors];
+    unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA { sum[v] = Vec<T>::zero(); });
+    for (int64_t i = 0; i < rows; ++i) {
+      const T* row = x + i * row_stride + j;
+      unrolled<kVectors>(
+          [&](int v) CHAINRULE_INLINE_LAMBDA { sum[v] = sum[v] + Vec<T>::load(row + v * kLanes); });
+    }
+    unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA { sum[v].store(sums + j + v * kLanes); });
+  }
+  for_vectors<T>(columns - j, [&](int64_t rest, auto lanes) {
     Vec<T> sum = Vec<T>::zero();
-    for (int64_t i = 0; i < rows; ++i) sum = sum + lanes.load(x + i * columns + j);
-    lanes.store(sums + j, sum);
+    for (int64_t i = 0; i < rows; ++i) sum = sum + lanes.load(x + i * row_stride + j + rest);
+    lanes.store(sums + j + rest, sum);
   });
 }
 

@@ -79,7 +79,8 @@ constexpr KernelTable<T> kernel_table() {
   table.math_functions = kMathKernels<T>;
   table.layer_norm_forward = layer_norm_forward<T>;
   table.layer_norm_backward = layer_norm_backward<T>;
-  table.batch_norm_forward = batch_norm_forward<T>;
+  table.norm_parameter_gradients = norm_parameter_gradients<T>;
+  table.batch_norm_statistics = batch_norm_statistics<T>;
   table.batch_norm_backward = batch_norm_backward<T>;
   table.batch_norm_predict = batch_norm_predict<T>;
   table.dropout_mask = dropout_mask<T>;

@@ -10,8 +10,8 @@ namespace chainrule {
 namespace {
 
 template <class T>
-void dropout_mask(uint64_t seed, uint32_t stream, uint64_t step, double probability, T* mask,
-                  int64_t size) {
+void dropout_mask(uint64_t seed, uint32_t stream, uint64_t step, double probability, int64_t first,
+                  T* mask, int64_t size) {
   // An element is dropped when its word is below probability * 2^32.
   const auto threshold = static_cast<uint64_t>(probability * 4294967296.0);
   const T kept = static_cast<T>(1 / (1 - probability));
@@ -21,16 +21,18 @@ void dropout_mask(uint64_t seed, uint32_t stream, uint64_t step, double probabil
   constexpr auto kPurpose = static_cast<uint32_t>(RandomPurpose::kDropout);
   // Several blocks side by side, so that the compiler can run them in vector lanes.
   constexpr int kBlocks = 16;
-  for (int64_t i = 0; i < size; i += 4 * kBlocks) {
+  const int64_t end = first + size;
+  for (int64_t i = first / 4 * 4; i < end; i += 4 * kBlocks) {
     PhiloxBlock blocks[kBlocks];
     for (int b = 0; b < kBlocks; ++b) {
       // Positions stay below 2^32 blocks: 2^34 elements of one layer in one batch.
       const auto position = static_cast<uint32_t>(i / 4 + b);
       blocks[b] = philox({{position, step_low, stream, kPurpose ^ (step_high << 8)}}, key0, key1);
     }
-    const int64_t count = size - i < 4 * kBlocks ? size - i : 4 * kBlocks;
-    for (int64_t e = 0; e < count; ++e) {
-      mask[i + e] = blocks[e / 4].word[e % 4] < threshold ? T{0} : kept;
+    const int64_t begin = i < first ? first - i : 0;
+    const int64_t count = end - i < 4 * kBlocks ? end - i : 4 * kBlocks;
+    for (int64_t e = begin; e < count; ++e) {
+      mask[i + e - first] = blocks[e / 4].word[e % 4] < threshold ? T{0} : kept;
     }
   }
 }
@@ -43,12 +45,11 @@ void multiply(const T* a, const T* b, T* y, int64_t size) {
 }
 
 template <class T>
-GradientSummary finish_gradient(T* gradient, const T* parameters, int64_t size, T l1, T l2,
-                                T limit) {
+GradientSummary finish_gradient(T* gradient, const T* parameters, int64_t size, T l1, T l2, T limit,
+                                bool sums_squares) {
   const Vec<T> bound = Vec<T>::broadcast(limit);
   const Vec<T> l1_lanes = Vec<T>::broadcast(l1), l2_lanes = Vec<T>::broadcast(l2);
   const Vec<T> zero = Vec<T>::zero();
-  bool is_small = true;
   DoubleSum<T> absolutes, squares;
   if (l1 != 0 || l2 != 0) {
     for_vectors<T>(size, [&](int64_t i, auto lanes) {
@@ -62,16 +63,21 @@ GradientSummary finish_gradient(T* gradient, const T* parameters, int64_t size, 
       return w * w;
     });
   }
+  Mask<T> is_small = zero == zero;
+  for_vectors<T>(size, [&](int64_t i, auto lanes) {
+    is_small = is_small & (abs(lanes.load(gradient + i)) < bound);
+  });
   // Squares of a float gradient stay in range in float as long as it is below the limit.
   DoubleSum<T> sum;
-  sum.add(size, [&](int64_t i, auto lanes) {
-    const Vec<T> g = lanes.load(gradient + i);
-    is_small = is_small && all(abs(g) < bound);
-    return g * g;
-  });
+  if (sums_squares) {
+    sum.add(size, [&](int64_t i, auto lanes) {
+      const Vec<T> g = lanes.load(gradient + i);
+      return g * g;
+    });
+  }
   const double penalty =
       static_cast<double>(l1) * absolutes.total() + 0.5 * static_cast<double>(l2) * squares.total();
-  return {sum.total(), penalty, is_small};
+  return {sum.total(), penalty, all(is_small)};
 }
 
 template <class T>

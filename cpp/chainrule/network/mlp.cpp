@@ -1,244 +1,314 @@
+// The passes through a network. Rows are independent of each other but for batch norm, so a pass
+// takes blocks of rows through as many layers as it can.
 #include "network/mlp.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <utility>
 
 #include "kernels/registry.hpp"
-#include "ops/dense.hpp"
 
 namespace chainrule {
 
+// Blocks of even number and size. 64 rows of a layer stay in a second-level cache beside its
+// weight; weights that do not fit there are read once per block, so its blocks are larger.
 template <class T>
-Mlp<T>::Mlp(int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed)
-    : in_features_(in_features), specs_(std::move(layers)), seed_(seed) {
-  int64_t total = 0, running = 0;
-  for (size_t i = 0; i < specs_.size(); ++i) {
-    const LayerSpec& spec = specs_[i];
-    Offsets offsets;
-    const auto add = [&](Role role, int64_t rows) {
-      const int64_t offset = total;
-      blocks_.push_back({static_cast<int64_t>(i), role, offset, rows, spec.out_features});
-      total = checked_sum(total, checked_product(rows, spec.out_features));
-      return offset;
-    };
-    offsets.weight = add(Role::kWeight, layer_inputs(i));
-    if (spec.has_bias) offsets.bias = add(Role::kBias, 1);
-    if (spec.norm != Norm::kNone) {
-      offsets.scale = add(Role::kScale, 1);
-      offsets.shift = add(Role::kShift, 1);
-    }
-    if (spec.norm == Norm::kBatch) {
-      offsets.running = running;
-      running = checked_sum(running, checked_product(2, spec.out_features));
-    }
-    offsets_.push_back(offsets);
-  }
-  parameters_ = AlignedBuffer<T>(total);
-  running_ = AlignedBuffer<T>(running);
-  initialize(seed);
+template <class Body>
+void Mlp<T>::for_row_blocks(Team& team, int64_t rows, const Body& body) const {
+  constexpr int64_t kFewest = 32, kSmall = 64, kLarge = 256, kHuge = 512;
+  constexpr int64_t kSmallBytes = int64_t{1} << 20, kLargeBytes = int64_t{8} << 20;
+  const int64_t bytes = largest_weight_ * int64_t{sizeof(T)};
+  const int64_t most = bytes <= kSmallBytes ? kSmall : (bytes <= kLargeBytes ? kLarge : kHuge);
+  const int64_t count = rows < kFewest ? 1 : 2 * ((rows + 2 * most - 1) / (2 * most));
+  const int64_t size = (rows + count - 1) / count;
+  team.run(count, [&](Context& context, int64_t block) {
+    const int64_t first = std::min(rows, block * size);
+    body(context, RowRange{first, std::min(size, rows - first)});
+  });
 }
 
 template <class T>
-void Mlp<T>::initialize(uint64_t seed) {
-  seed_ = seed;
-  const auto fill = [this](int64_t offset, int64_t size, T value) {
-    if (offset >= 0) std::fill_n(parameters_.data() + offset, size, value);
-  };
-  for (size_t i = 0; i < specs_.size(); ++i) {
-    const int64_t width = specs_[i].out_features;
-    const Offsets& at = offsets_[i];
-    initialize_layer(specs_[i].initializer, seed, static_cast<uint32_t>(i), layer_inputs(i), width,
-                     parameters_.data() + at.weight,
-                     at.bias < 0 ? nullptr : parameters_.data() + at.bias);
-    fill(at.scale, width, T{1});
-    fill(at.shift, width, T{0});
-    if (at.running >= 0) {
-      std::fill_n(running_.data() + at.running, width, T{0});
-      std::fill_n(running_.data() + at.running + width, width, T{1});
+DenseShape Mlp<T>::shape(size_t layer, int64_t rows) const {
+  return {rows, layer_inputs(layer), specs_[layer].out_features};
+}
+
+// Packs the weights that have room for their panels and enough rows to gain from them.
+template <class T>
+void Mlp<T>::pack_weights(Team& team, Workspace<T>& workspace, bool for_backward) const {
+  team.run(static_cast<int64_t>(specs_.size()), [&](Context&, int64_t layer) {
+    const auto i = static_cast<size_t>(layer);
+    LayerWorkspace<T>& w = workspace.layers[i];
+    const DenseShape size = shape(i, workspace.rows);
+    const T* weight = parameter(offsets_[i].weight);
+    if (for_backward) {
+      if (!w.transposed_panels.empty()) {
+        pack_transposed_weight(size, weight, w.transposed_panels.data());
+      }
+    } else if (!w.panels.empty() && gains_from_panels<T>(size)) {
+      pack_weight(size, weight, w.panels.data());
     }
-  }
+  });
 }
 
 template <class T>
-void Mlp<T>::normalize(size_t layer, LayerWorkspace<T>& w, int64_t rows, bool training,
-                       T* y) const {
+Weight<T> Mlp<T>::weight(const Workspace<T>& workspace, size_t layer) const {
+  const LayerWorkspace<T>& w = workspace.layers[layer];
+  const bool is_packed = !w.panels.empty() && gains_from_panels<T>(shape(layer, workspace.rows));
+  return {parameter(offsets_[layer].weight), is_packed ? w.panels.data() : nullptr,
+          w.transposed_panels.empty() ? nullptr : w.transposed_panels.data()};
+}
+
+// The forward pass of some rows through a layer: z = x W + b and what follows, but for batch norm
+// in training, which needs all rows first.
+template <class T>
+void Mlp<T>::forward_rows(Context& context, Workspace<T>& workspace, size_t layer, const T* x,
+                          RowRange rows, uint64_t step) const {
+  const LayerSpec& spec = specs_[layer];
+  LayerWorkspace<T>& w = workspace.layers[layer];
+  const DenseShape size = shape(layer, rows.count);
+  const T* input = layer == 0 ? x : workspace.layers[layer - 1].output;
+  const bool has_norm = spec.norm != Norm::kNone;
+  const int64_t at = rows.first * size.out_features;
+  const bool keeps_input = !has_norm && info(spec.activation).saved == Saved::input;
+  dense_forward<T>(
+      context, size, input + rows.first * size.in_features, weight(workspace, layer),
+      parameter(offsets_[layer].bias), has_norm ? Activation::identity : spec.activation,
+      static_cast<T>(spec.parameter), keeps_input ? w.preactivation.data() + at : nullptr,
+      (has_norm ? w.normalized : w.activated).data() + at);
+  if (!mixes_rows(layer, workspace)) finish_forward_rows(workspace, layer, rows, step);
+}
+
+// Norm, its activation, and dropout.
+template <class T>
+void Mlp<T>::finish_forward_rows(Workspace<T>& workspace, size_t layer, RowRange rows,
+                                 uint64_t step) const {
   const KernelTable<T>& kernels = active_kernels<T>();
-  const Offsets& at = offsets_[layer];
+  const LayerSpec& spec = specs_[layer];
+  LayerWorkspace<T>& w = workspace.layers[layer];
+  const int64_t at = rows.first * spec.out_features, size = rows.count * spec.out_features;
+  T* y = w.activated.data() + at;
+  if (spec.norm != Norm::kNone) {
+    T* z = info(spec.activation).saved == Saved::input ? w.preactivation.data() + at : y;
+    NormForward<T> norm = norm_forward(w, layer, rows, z);
+    if (spec.norm == Norm::kLayer) {
+      kernels.layer_norm_forward(norm);
+    } else {
+      norm.inverse_deviation = nullptr;  // is there already, the same for all blocks of rows
+      kernels.batch_norm_predict(norm);
+    }
+    kernels.activations[static_cast<int>(spec.activation)].forward(z, y, size,
+                                                                   static_cast<T>(spec.parameter));
+  }
+  if (workspace.training && spec.dropout > 0) {
+    T* mask = w.mask.data() + at;
+    kernels.dropout_mask(seed_, static_cast<uint32_t>(layer), step, spec.dropout, at, mask, size);
+    kernels.multiply(y, mask, w.dropped.data() + at, size);
+  }
+}
+
+template <class T>
+NormForward<T> Mlp<T>::norm_forward(LayerWorkspace<T>& w, size_t layer, RowRange rows, T* y) const {
   const int64_t width = specs_[layer].out_features;
-  NormForward<T> norm{rows,
-                      width,
-                      w.normalized.data(),
-                      parameter(at.scale),
-                      parameter(at.shift),
-                      static_cast<T>(kNormEpsilon),
-                      w.mean.data(),
-                      w.variance.data(),
-                      w.normalized.data(),
-                      w.inverse_deviation.data(),
-                      y};
-  if (specs_[layer].norm == Norm::kLayer) {
-    kernels.layer_norm_forward(norm);
-  } else if (training) {
-    kernels.batch_norm_forward(norm);
+  T* normalized = w.normalized.data() + rows.first * width;
+  const bool is_layer = specs_[layer].norm == Norm::kLayer;
+  return {rows.count,
+          width,
+          normalized,
+          parameter(offsets_[layer].scale),
+          parameter(offsets_[layer].shift),
+          static_cast<T>(kNormEpsilon),
+          w.mean.data(),
+          w.variance.data(),
+          normalized,
+          w.inverse_deviation.data() + (is_layer ? rows.first : 0),
+          y};
+}
+
+// What batch norm needs of all rows: in training the batch's statistics, else the running ones.
+template <class T>
+void Mlp<T>::prepare_batch_norm(LayerWorkspace<T>& w, size_t layer, int64_t rows,
+                                bool training) const {
+  const KernelTable<T>& kernels = active_kernels<T>();
+  const int64_t width = specs_[layer].out_features;
+  if (!training) {
+    const T* running = running_.data() + offsets_[layer].running;
+    std::copy_n(running, width, w.mean.data());
+    std::copy_n(running + width, width, w.variance.data());
+    kernels.batch_norm_predict(norm_forward(w, layer, {0, 0}, nullptr));
   } else {
-    std::copy_n(running_.data() + at.running, width, norm.mean);
-    std::copy_n(running_.data() + at.running + width, width, norm.variance);
-    kernels.batch_norm_predict(norm);
+    kernels.batch_norm_statistics(norm_forward(w, layer, {0, rows}, nullptr));
   }
 }
 
 template <class T>
-const T* Mlp<T>::forward(Context& context, Workspace<T>& workspace, const T* x, int64_t rows,
+const T* Mlp<T>::forward(Team& team, Workspace<T>& workspace, const T* x, int64_t rows,
                          bool training, uint64_t step) const {
-  const KernelTable<T>& kernels = active_kernels<T>();
   workspace.reserve(rows, in_features_, specs_, training);
   workspace.rows = rows;
   workspace.training = training;
-  const T* input = x;
-  for (size_t i = 0; i < specs_.size(); ++i) {
-    const LayerSpec& spec = specs_[i];
+  const size_t layers = specs_.size();
+  for (size_t i = 0; i < layers; ++i) {
     LayerWorkspace<T>& w = workspace.layers[i];
-    const DenseShape shape{rows, layer_inputs(i), spec.out_features};
-    const int64_t size = rows * spec.out_features;
-    const T* weight = parameter(offsets_[i].weight);
-    const T* bias = parameter(offsets_[i].bias);
-    const auto alpha = static_cast<T>(spec.parameter);
-    const bool keeps_input = info(spec.activation).saved == Saved::input;
-    T* preactivation = keeps_input ? w.preactivation.data() : nullptr;
-    if (spec.norm == Norm::kNone) {
-      dense_forward(context, shape, input, weight, bias, spec.activation, alpha, preactivation,
-                    w.activated.data());
-    } else {
-      dense_forward<T>(context, shape, input, weight, bias, Activation::identity, T{0}, nullptr,
-                       w.normalized.data());
-      T* z = keeps_input ? preactivation : w.activated.data();
-      normalize(i, w, rows, training, z);
-      kernels.activations[static_cast<int>(spec.activation)].forward(z, w.activated.data(), size,
-                                                                     alpha);
-    }
-    w.output = w.activated.data();
-    if (context.interrupt().stop_requested()) return w.output;
-    if (training && spec.dropout > 0) {
-      kernels.dropout_mask(seed_, static_cast<uint32_t>(i), step, spec.dropout, w.mask.data(),
-                           size);
-      kernels.multiply(w.activated.data(), w.mask.data(), w.dropped.data(), size);
-      w.output = w.dropped.data();
-    }
-    input = w.output;
+    const bool drops = training && specs_[i].dropout > 0;
+    w.output = drops ? w.dropped.data() : w.activated.data();
+    if (specs_[i].norm == Norm::kBatch && !training) prepare_batch_norm(w, i, rows, false);
   }
-  return input;
+  pack_weights(team, workspace, false);
+  for (size_t begin = 0; begin < layers;) {
+    size_t end = begin + 1;
+    while (end < layers && !mixes_rows(end - 1, workspace)) ++end;
+    for_row_blocks(team, rows, [&](Context& context, RowRange block) {
+      for (size_t i = begin; i < end && !context.stop_requested(); ++i) {
+        forward_rows(context, workspace, i, x, block, step);
+      }
+    });
+    if (team.interrupt().is_stopped()) break;
+    if (mixes_rows(end - 1, workspace)) {
+      prepare_batch_norm(workspace.layers[end - 1], end - 1, rows, true);
+      for_row_blocks(team, rows, [&](Context&, RowRange block) {
+        finish_forward_rows(workspace, end - 1, block, step);
+      });
+    }
+    begin = end;
+  }
+  return workspace.layers.back().output;
 }
 
+// The backward pass of some rows through dropout, activation and layer norm: from the gradient with
+// respect to the layer's output to that with respect to its product, or to batch norm's result.
 template <class T>
-void Mlp<T>::backward(Context& context, Workspace<T>& workspace, const T* x, T* grad_x,
-                      T* gradient) const {
+void Mlp<T>::backward_rows(Workspace<T>& workspace, size_t layer, RowRange rows) const {
   const KernelTable<T>& kernels = active_kernels<T>();
+  const LayerSpec& spec = specs_[layer];
+  LayerWorkspace<T>& w = workspace.layers[layer];
+  const int64_t at = rows.first * spec.out_features, size = rows.count * spec.out_features;
+  T* gradient = w.gradient.data() + at;
+  if (workspace.training && spec.dropout > 0) {
+    kernels.multiply(gradient, w.mask.data() + at, gradient, size);
+  }
+  if (spec.activation != Activation::identity) {
+    const bool keeps_input = info(spec.activation).saved == Saved::input;
+    kernels.activations[static_cast<int>(spec.activation)].backward(
+        gradient, (keeps_input ? w.preactivation : w.activated).data() + at, gradient, size,
+        static_cast<T>(spec.parameter));
+  }
+  if (spec.norm == Norm::kLayer) {
+    kernels.layer_norm_backward(norm_backward(workspace, layer, rows, nullptr));
+  }
+}
+
+template <class T>
+NormBackward<T> Mlp<T>::norm_backward(Workspace<T>& workspace, size_t layer, RowRange rows,
+                                      T* gradient) const {
+  LayerWorkspace<T>& w = workspace.layers[layer];
+  const Offsets& offsets = offsets_[layer];
+  const int64_t width = specs_[layer].out_features, at = rows.first * width;
+  const bool is_layer = specs_[layer].norm == Norm::kLayer;
+  return {rows.count,
+          width,
+          w.gradient.data() + at,
+          w.normalized.data() + at,
+          w.inverse_deviation.data() + (is_layer ? rows.first : 0),
+          parameter(offsets.scale),
+          w.gradient_z.data() + at,
+          gradient == nullptr ? nullptr : gradient + offsets.scale,
+          gradient == nullptr ? nullptr : gradient + offsets.shift,
+          !workspace.training};
+}
+
+template <class T>
+void Mlp<T>::backward(Team& team, Workspace<T>& workspace, const T* x, T* grad_x,
+                      T* gradient) const {
   const int64_t rows = workspace.rows;
-  T* grad = workspace.gradients[0].data();
-  T* grad_input = workspace.gradients[1].data();
-  for (size_t i = specs_.size(); i-- > 0;) {
-    const LayerSpec& spec = specs_[i];
-    LayerWorkspace<T>& w = workspace.layers[i];
-    const Offsets& at = offsets_[i];
-    const int64_t size = rows * spec.out_features;
-    const auto part = [gradient](int64_t offset) {
-      return offset < 0 ? nullptr : gradient + offset;
-    };
-    if (workspace.training && spec.dropout > 0) {
-      kernels.multiply(grad, w.mask.data(), grad, size);
+  const auto input_gradient_rows = [&](Context& context, size_t layer, RowRange block) {
+    T* grad_input = layer == 0 ? grad_x : workspace.layers[layer - 1].gradient.data();
+    if (grad_input == nullptr) return;
+    const DenseShape size = shape(layer, block.count);
+    dense_input_gradient(context, size,
+                         workspace.layers[layer].product_gradient + block.first * size.out_features,
+                         weight(workspace, layer), grad_input + block.first * size.in_features);
+  };
+  pack_weights(team, workspace, true);
+  // From the last layer down to the next batch norm, which needs all rows before it goes on.
+  for (size_t end = specs_.size(); end > 0;) {
+    size_t begin = end - 1;
+    while (begin > 0 && specs_[begin].norm != Norm::kBatch) --begin;
+    const bool ends_in_batch_norm = specs_[begin].norm == Norm::kBatch;
+    for_row_blocks(team, rows, [&](Context& context, RowRange block) {
+      for (size_t i = end; i-- > begin && !context.stop_requested();) {
+        backward_rows(workspace, i, block);
+        if (i > begin || !ends_in_batch_norm) input_gradient_rows(context, i, block);
+      }
+    });
+    if (team.interrupt().is_stopped()) return;
+    if (ends_in_batch_norm) {
+      active_kernels<T>().batch_norm_backward(norm_backward(workspace, begin, {0, rows}, gradient));
+      for_row_blocks(team, rows, [&](Context& context, RowRange block) {
+        input_gradient_rows(context, begin, block);
+      });
     }
-    if (spec.activation != Activation::identity) {
-      const bool keeps_input = info(spec.activation).saved == Saved::input;
-      kernels.activations[static_cast<int>(spec.activation)].backward(
-          grad, keeps_input ? w.preactivation.data() : w.activated.data(), grad, size,
-          static_cast<T>(spec.parameter));
-    }
-    if (spec.norm != Norm::kNone) {
-      const bool is_batch = spec.norm == Norm::kBatch;
-      const NormBackward<T> norm{rows,
-                                 spec.out_features,
-                                 grad,
-                                 w.normalized.data(),
-                                 w.inverse_deviation.data(),
-                                 parameter(at.scale),
-                                 grad,
-                                 part(at.scale),
-                                 part(at.shift),
-                                 is_batch && !workspace.training};
-      (is_batch ? kernels.batch_norm_backward : kernels.layer_norm_backward)(norm);
-    }
-    const T* input = i == 0 ? x : workspace.layers[i - 1].output;
-    dense_backward(context, {rows, layer_inputs(i), spec.out_features}, grad, input,
-                   parameter(at.weight), i == 0 ? grad_x : grad_input, part(at.weight),
-                   part(at.bias));
-    if (context.interrupt().stop_requested()) return;
-    std::swap(grad, grad_input);
+    end = begin;
   }
+  parameter_gradients(team, workspace, x, gradient);
+}
+
+// Sums over all rows, in pieces of a panel of a layer's columns.
+template <class T>
+void Mlp<T>::parameter_gradients(Team& team, Workspace<T>& workspace, const T* x,
+                                 T* gradient) const {
+  const int64_t rows = workspace.rows;
+  int64_t pieces = 0;
+  for (size_t i = 0; i < specs_.size(); ++i) pieces += parameter_gradient_parts<T>(shape(i, rows));
+  team.run(pieces, [&](Context& context, int64_t piece) {
+    size_t layer = specs_.size() - 1;
+    for (int64_t parts; piece >= (parts = parameter_gradient_parts<T>(shape(layer, rows)));) {
+      piece -= parts;
+      --layer;
+    }
+    const Offsets& at = offsets_[layer];
+    if (piece == 0 && specs_[layer].norm == Norm::kLayer) {
+      active_kernels<T>().norm_parameter_gradients(
+          norm_backward(workspace, layer, {0, rows}, gradient));
+    }
+    dense_parameter_gradients<T>(context, shape(layer, rows), piece,
+                                 workspace.layers[layer].product_gradient,
+                                 layer == 0 ? x : workspace.layers[layer - 1].output,
+                                 gradient + at.weight, at.bias < 0 ? nullptr : gradient + at.bias);
+  });
 }
 
 template <class T>
-bool Mlp<T>::batch_statistics_are_finite(const Workspace<T>& workspace) const {
-  const T unbiased = unbiased_factor(workspace.rows);
-  for (size_t i = 0; i < specs_.size(); ++i) {
-    if (specs_[i].norm != Norm::kBatch) continue;
-    const LayerWorkspace<T>& w = workspace.layers[i];
-    for (int64_t j = 0; j < specs_[i].out_features; ++j) {
-      if (!std::isfinite(w.mean[j]) || !std::isfinite(w.variance[j] * unbiased)) return false;
-    }
-  }
-  return true;
-}
-
-template <class T>
-void Mlp<T>::commit_running_statistics(const Workspace<T>& workspace) {
-  if (!workspace.training || workspace.rows == 0) return;
-  const T unbiased = unbiased_factor(workspace.rows);
-  const T kept = static_cast<T>(kRunningDecay), taken = static_cast<T>(1 - kRunningDecay);
-  for (size_t i = 0; i < specs_.size(); ++i) {
-    if (specs_[i].norm != Norm::kBatch) continue;
-    const LayerWorkspace<T>& w = workspace.layers[i];
-    const int64_t width = specs_[i].out_features;
-    T* mean = running_.data() + offsets_[i].running;
-    T* variance = mean + width;
-    for (int64_t j = 0; j < width; ++j) {
-      mean[j] = kept * mean[j] + taken * w.mean[j];
-      variance[j] = kept * variance[j] + taken * (w.variance[j] * unbiased);
-    }
-  }
-}
-
-template <class T>
-void Mlp<T>::predict(Context& context, const T* x, int64_t rows, T* out) const {
-  constexpr int64_t kBlock = 256;
+void Mlp<T>::predict(Team& team, const T* x, int64_t rows, T* out) const {
+  // As many rows at a time as keep the workspace small.
+  constexpr int64_t kFewest = 256, kMost = 4096, kElements = int64_t{1} << 22;
+  int64_t widths = 0;
+  for (const LayerSpec& spec : specs_) widths += spec.out_features;
+  const int64_t chunk = std::clamp(kElements / widths, kFewest, kMost);
   Workspace<T> workspace;
-  workspace.reserve(std::min(rows, kBlock), in_features_, specs_, false);
-  for (int64_t r = 0; r < rows; r += kBlock) {
-    const int64_t count = std::min(kBlock, rows - r);
-    const T* outputs = forward(context, workspace, x + r * in_features_, count, false, 0);
-    if (context.interrupt().stop_requested()) return;
+  workspace.reserve(std::min(rows, chunk), in_features_, specs_, false);
+  for (int64_t r = 0; r < rows; r += chunk) {
+    const int64_t count = std::min(chunk, rows - r);
+    const T* outputs = forward(team, workspace, x + r * in_features_, count, false, 0);
+    if (team.interrupt().is_stopped()) return;
     std::copy_n(outputs, count * out_features(), out + r * out_features());
   }
 }
 
 template <class T>
-double Mlp<T>::loss_and_gradient(Context& context, Workspace<T>& workspace, const T* x,
-                                 int64_t rows, const TargetView<T>& targets,
-                                 const LossFunction<T>& loss, Reduction reduction,
-                                 const Penalty& penalty, bool training, uint64_t step, T* grad_x,
-                                 T* gradient) const {
+double Mlp<T>::loss_and_gradient(Team& team, Workspace<T>& workspace, const T* x, int64_t rows,
+                                 const TargetView<T>& targets, const LossFunction<T>& loss,
+                                 Reduction reduction, const Penalty& penalty, bool training,
+                                 uint64_t step, T* grad_x, T* gradient) const {
   workspace.reserve(rows, in_features_, specs_, true);
-  const T* outputs = forward(context, workspace, x, rows, training, step);
-  if (context.interrupt().stop_requested()) return 0;
+  const T* outputs = forward(team, workspace, x, rows, training, step);
+  if (team.interrupt().is_stopped()) return 0;
   double value =
-      loss(outputs, rows, out_features(), targets, reduction, workspace.gradients[0].data()).value;
-  backward(context, workspace, x, grad_x, gradient);
+      loss(outputs, rows, out_features(), targets, reduction, workspace.output_gradient()).value;
+  backward(team, workspace, x, grad_x, gradient);
   for (const ParameterBlock& block : blocks_) {
     if (!penalty.applies_to(block)) continue;
     value += active_kernels<T>()
                  .finish_gradient(gradient + block.offset, parameters_.data() + block.offset,
                                   block.size(), static_cast<T>(penalty.l1),
-                                  static_cast<T>(penalty.l2), T{1})
+                                  static_cast<T>(penalty.l2), T{1}, false)
                  .penalty;
   }
   return value;

@@ -10,10 +10,11 @@
 #include <vector>
 
 #include "base/aligned_buffer.hpp"
+#include "kernels/kernel_table.hpp"
 #include "network/layer_spec.hpp"
 #include "network/workspace.hpp"
-#include "ops/context.hpp"
 #include "ops/loss.hpp"
+#include "ops/team.hpp"
 
 namespace chainrule {
 
@@ -58,14 +59,13 @@ class Mlp {
 
   // The outputs (rows, out_features) for x (rows, in_features), kept in the workspace with what
   // backward needs. In training, batch norm uses the batch's statistics and dropout the masks of
-  // `step`. Outputs are unfinished when the context's interrupt stopped it.
-  const T* forward(Context& context, Workspace<T>& workspace, const T* x, int64_t rows,
-                   bool training, uint64_t step) const;
+  // `step`. Outputs are unfinished when the team's interrupt stopped it.
+  const T* forward(Team& team, Workspace<T>& workspace, const T* x, int64_t rows, bool training,
+                   uint64_t step) const;
 
   // After forward with the same x: from the gradient with respect to the outputs, which the caller
-  // wrote to workspace.gradients[0], the flat `gradient` and, when not null, grad_x.
-  void backward(Context& context, Workspace<T>& workspace, const T* x, T* grad_x,
-                T* gradient) const;
+  // wrote to workspace.output_gradient(), the flat `gradient` and, when not null, grad_x.
+  void backward(Team& team, Workspace<T>& workspace, const T* x, T* grad_x, T* gradient) const;
 
   // Whether the batch statistics of the last forward pass in training stayed in range.
   bool batch_statistics_are_finite(const Workspace<T>& workspace) const;
@@ -73,12 +73,13 @@ class Mlp {
   // Takes the batch statistics of the last forward pass in training into the running ones.
   void commit_running_statistics(const Workspace<T>& workspace);
 
-  // out (rows, out_features), in blocks of rows; the result of a row does not depend on the others.
-  void predict(Context& context, const T* x, int64_t rows, T* out) const;
+  // out (rows, out_features), some rows at a time; the result of a row does not depend on the
+  // others.
+  void predict(Team& team, const T* x, int64_t rows, T* out) const;
 
   // Loss of a batch, its flat gradient (penalty included) and, when not null, grad_x. Changes
   // nothing of the network.
-  double loss_and_gradient(Context& context, Workspace<T>& workspace, const T* x, int64_t rows,
+  double loss_and_gradient(Team& team, Workspace<T>& workspace, const T* x, int64_t rows,
                            const TargetView<T>& targets, const LossFunction<T>& loss,
                            Reduction reduction, const Penalty& penalty, bool training,
                            uint64_t step, T* grad_x, T* gradient) const;
@@ -88,6 +89,10 @@ class Mlp {
     return rows > 1 ? static_cast<T>(static_cast<double>(rows) / static_cast<double>(rows - 1))
                     : T{1};
   }
+
+  struct RowRange {
+    int64_t first, count;
+  };
 
   // Where the parts of a layer lie in the buffers; -1: it has none.
   struct Offsets {
@@ -100,13 +105,35 @@ class Mlp {
   int64_t layer_inputs(size_t layer) const {
     return layer == 0 ? in_features_ : specs_[layer - 1].out_features;
   }
-  void normalize(size_t layer, LayerWorkspace<T>& w, int64_t rows, bool training, T* y) const;
+  DenseShape shape(size_t layer, int64_t rows) const;
+  // Whether the forward pass through a layer needs all rows before it can go on.
+  bool mixes_rows(size_t layer, const Workspace<T>& workspace) const {
+    return specs_[layer].norm == Norm::kBatch && workspace.training;
+  }
+
+  template <class Body>
+  void for_row_blocks(Team& team, int64_t rows, const Body& body) const;
+  void pack_weights(Team& team, Workspace<T>& workspace, bool for_backward) const;
+  Weight<T> weight(const Workspace<T>& workspace, size_t layer) const;
+
+  void forward_rows(Context& context, Workspace<T>& workspace, size_t layer, const T* x,
+                    RowRange rows, uint64_t step) const;
+  void finish_forward_rows(Workspace<T>& workspace, size_t layer, RowRange rows,
+                           uint64_t step) const;
+  void prepare_batch_norm(LayerWorkspace<T>& w, size_t layer, int64_t rows, bool training) const;
+  void backward_rows(Workspace<T>& workspace, size_t layer, RowRange rows) const;
+  void parameter_gradients(Team& team, Workspace<T>& workspace, const T* x, T* gradient) const;
+  NormForward<T> norm_forward(LayerWorkspace<T>& w, size_t layer, RowRange rows, T* y) const;
+  // `gradient` is null when only rows are asked for.
+  NormBackward<T> norm_backward(Workspace<T>& workspace, size_t layer, RowRange rows,
+                                T* gradient) const;
 
   int64_t in_features_;
   std::vector<LayerSpec> specs_;
   std::vector<Offsets> offsets_;
   std::vector<ParameterBlock> blocks_;
   AlignedBuffer<T> parameters_, running_;
+  int64_t largest_weight_ = 0;  // elements
   uint64_t seed_;
 };
 

@@ -24,92 +24,199 @@ Operand<T> transposed(const T* data, int64_t columns) {
   return {data, 1, columns};
 }
 
-// C (m x n, row-major) = bias + A (m x k) B (k x n). B is a matrix or a transposed one.
+// The result: row-major, and what its elements start from.
+template <class T>
+struct Result {
+  T* data;
+  int64_t row_stride;
+  const T* bias = nullptr;  // a row of starts; null: zeros
+  bool continues = false;   // starts from what is there
+};
+
+// Rows of a matrix this far apart share few cache sets, so that a panel read again and again is
+// worth packing once several tiles of rows use it.
+constexpr int64_t kFarApartBytes = 512, kTilesToGain = 4;
+
+template <class T>
+bool gains_from_packing(int64_t rows, int64_t row_stride) {
+  return row_stride * int64_t{sizeof(T)} >= kFarApartBytes &&
+         rows >= kTilesToGain * active_kernels<T>().tile_rows;
+}
+
+template <class T>
+void pack_block(const KernelTable<T>& kernels, const Operand<T>& b, int64_t k, int64_t n,
+                T* panel) {
+  if (b.column_stride == 1) {
+    kernels.pack_panel(b.data, b.row_stride, k, n, panel);
+  } else {
+    kernels.pack_transposed_panel(b.data, b.column_stride, k, n, panel);
+  }
+}
+
+// C (m x n) = start + A (m x k) B (k x n). B is a matrix or a transposed one; `panels` may be its
+// packed panels.
 //
 // Panel by panel of C's columns, and within it by blocks of k, whose chains continue where the last
-// block's ended, so that blocking changes no bit. A panel of B is packed when its rows lie far
-// apart (they would share few cache sets) and enough rows of A use it, and always when B is
-// transposed.
+// block's ended, so that blocking changes no bit. A transposed panel is always packed.
 template <class T>
-void product(Context& context, int64_t m, int64_t n, int64_t k, Operand<T> a, Operand<T> b,
-             const T* bias, T* c) {
-  constexpr int64_t kFarApartBytes = 512;
+void product(Context& context, int64_t m, int64_t n, int64_t k, const Operand<T>& a,
+             const Operand<T>& b, const T* panels, const Result<T>& c) {
   const KernelTable<T>& kernels = active_kernels<T>();
-  const bool is_transposed = b.column_stride != 1;
-  const bool packs = is_transposed || (b.row_stride * int64_t{sizeof(T)} >= kFarApartBytes &&
-                                       m >= 2 * kernels.tile_rows);
-  for (int64_t j = 0; j < n; j += kernels.panel_columns) {
-    const int64_t columns = std::min(kernels.panel_columns, n - j);
+  const int64_t width = kernels.panel_columns;
+  const bool packs = b.column_stride != 1 || gains_from_packing<T>(m, b.row_stride);
+  for (int64_t j = 0; j < n; j += width) {
+    const int64_t columns = std::min(width, n - j);
     int64_t p = 0;
-    do {  // once for k = 0 too, to write the bias
+    do {  // once for k = 0 too, to write the start
       const int64_t depth = std::min(kDepthBlock, k - p);
-      const T* block = b.data + p * b.row_stride + j * b.column_stride;
       PanelProduct<T> panel{m,
                             columns,
                             depth,
                             a.data + p * a.column_stride,
                             a.row_stride,
                             a.column_stride,
-                            block,
+                            b.data + p * b.row_stride + j * b.column_stride,
                             b.row_stride,
-                            c + j,
-                            n,
-                            p == 0 && bias != nullptr ? bias + j : nullptr,
-                            p > 0};
-      if (packs) {
+                            c.data + j,
+                            c.row_stride,
+                            p == 0 && c.bias != nullptr ? c.bias + j : nullptr,
+                            c.continues || p > 0};
+      if (panels != nullptr) {
+        panel.b = panels + j * k + p * width;
+        panel.b_row_stride = width;
+      } else if (packs) {
         T* packed = context.panel<T>();
-        if (is_transposed) {
-          kernels.pack_transposed_panel(block, b.column_stride, depth, columns, packed);
-        } else {
-          kernels.pack_panel(block, b.row_stride, depth, columns, packed);
-        }
+        pack_block(kernels, {panel.b, b.row_stride, b.column_stride}, depth, columns, packed);
         panel.b = packed;
-        panel.b_row_stride = kernels.panel_columns;
+        panel.b_row_stride = width;
       }
       kernels.panel_product(panel);
       p += depth;
-      if (context.interrupt().stop_requested()) return;
+      if (context.stop_requested(m * columns * depth)) return;
     } while (p < k);
   }
+}
+
+// All panels of B (k x n), one after the other.
+template <class T>
+void pack_panels(const Operand<T>& b, int64_t k, int64_t n, T* panels) {
+  const KernelTable<T>& kernels = active_kernels<T>();
+  const int64_t width = kernels.panel_columns;
+  for (int64_t j = 0; j < n; j += width) {
+    pack_block(kernels, {b.data + j * b.column_stride, b.row_stride, b.column_stride}, k,
+               std::min(width, n - j), panels + j * k);
+  }
+}
+
+template <class T>
+int64_t rounded_to_panels(int64_t columns) {
+  const int64_t width = active_kernels<T>().panel_columns;
+  return (columns + width - 1) / width * width;
 }
 
 }  // namespace
 
 template <class T>
-void dense_forward(Context& context, const DenseShape& shape, const T* x, const T* weight,
+int64_t panels_size(const DenseShape& shape) {
+  return shape.in_features * rounded_to_panels<T>(shape.out_features);
+}
+
+template <class T>
+int64_t transposed_panels_size(const DenseShape& shape) {
+  return shape.out_features * rounded_to_panels<T>(shape.in_features);
+}
+
+template <class T>
+bool gains_from_panels(const DenseShape& shape) {
+  return gains_from_packing<T>(shape.batch_size, shape.out_features);
+}
+
+template <class T>
+void pack_weight(const DenseShape& shape, const T* weight, T* panels) {
+  pack_panels(matrix(weight, shape.out_features), shape.in_features, shape.out_features, panels);
+}
+
+template <class T>
+void pack_transposed_weight(const DenseShape& shape, const T* weight, T* panels) {
+  pack_panels(transposed(weight, shape.out_features), shape.out_features, shape.in_features,
+              panels);
+}
+
+template <class T>
+void dense_forward(Context& context, const DenseShape& shape, const T* x, const Weight<T>& weight,
                    const T* bias, Activation activation, T parameter, T* preactivation, T* y) {
+  const auto [m, k, n] = shape;
+  const KernelTable<T>& kernels = active_kernels<T>();
   T* z = preactivation != nullptr ? preactivation : y;
-  product(context, shape.batch_size, shape.out_features, shape.in_features,
-          matrix(x, shape.in_features), matrix(weight, shape.out_features), bias, z);
+  if (n == 1 && m >= kernels.panel_columns) {
+    // As a row: z^T = b + w^T x^T fills whole vectors, with the same chains.
+    std::fill_n(z, m, bias != nullptr ? *bias : T{0});
+    product<T>(context, 1, m, k, matrix(weight.data, k), transposed(x, k), nullptr,
+               {z, m, nullptr, true});
+  } else {
+    product<T>(context, m, n, k, matrix(x, k), matrix(weight.data, n), weight.panels, {z, n, bias});
+  }
   if (activation != Activation::identity || z != y) {
-    active_kernels<T>().activations[static_cast<int>(activation)].forward(
-        z, y, shape.batch_size * shape.out_features, parameter);
+    kernels.activations[static_cast<int>(activation)].forward(z, y, m * n, parameter);
+  }
+}
+
+template <class T>
+void dense_input_gradient(Context& context, const DenseShape& shape, const T* grad_z,
+                          const Weight<T>& weight, T* grad_x) {
+  const auto [m, k, n] = shape;
+  product<T>(context, m, k, n, matrix(grad_z, n), transposed(weight.data, n),
+             weight.transposed_panels, {grad_x, k});
+}
+
+template <class T>
+int64_t parameter_gradient_parts(const DenseShape& shape) {
+  return rounded_to_panels<T>(shape.out_features) / active_kernels<T>().panel_columns;
+}
+
+template <class T>
+void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t part,
+                               const T* grad_z, const T* x, T* grad_weight, T* grad_bias) {
+  const auto [m, k, n] = shape;
+  const KernelTable<T>& kernels = active_kernels<T>();
+  const int64_t first = part * kernels.panel_columns;
+  const int64_t columns = std::min(kernels.panel_columns, n - first);
+  if (grad_bias != nullptr) {
+    kernels.column_sums(grad_z + first, m, columns, n, grad_bias + first);
+  }
+  if (grad_weight == nullptr) return;
+  if (n == 1) {
+    // As a row: (x^T grad_z)^T = grad_z^T x fills whole vectors, with the same chains.
+    product<T>(context, 1, k, m, transposed(grad_z, n), matrix(x, k), nullptr, {grad_weight, k});
+  } else {
+    product<T>(context, k, columns, m, transposed(x, k), matrix(grad_z + first, n), nullptr,
+               {grad_weight + first, n});
   }
 }
 
 template <class T>
 void dense_backward(Context& context, const DenseShape& shape, const T* grad_z, const T* x,
-                    const T* weight, T* grad_x, T* grad_weight, T* grad_bias) {
-  const auto [m, k, n] = shape;
-  if (grad_bias != nullptr) active_kernels<T>().column_sums(grad_z, m, n, grad_bias);
-  if (grad_weight != nullptr) {
-    if (n == 1) {
-      // As a row: (x^T grad_z)^T = grad_z^T x fills whole vectors, with the same chains.
-      product<T>(context, 1, k, m, transposed(grad_z, n), matrix(x, k), nullptr, grad_weight);
-    } else {
-      product<T>(context, k, n, m, transposed(x, k), matrix(grad_z, n), nullptr, grad_weight);
-    }
+                    const Weight<T>& weight, T* grad_x, T* grad_weight, T* grad_bias) {
+  for (int64_t part = 0; part < parameter_gradient_parts<T>(shape); ++part) {
+    dense_parameter_gradients(context, shape, part, grad_z, x, grad_weight, grad_bias);
   }
-  if (grad_x != nullptr) {
-    product<T>(context, m, k, n, matrix(grad_z, n), transposed(weight, n), nullptr, grad_x);
-  }
+  if (grad_x != nullptr) dense_input_gradient(context, shape, grad_z, weight, grad_x);
 }
 
-#define CHAINRULE_INSTANTIATE(T)                                                                  \
-  template void dense_forward(Context&, const DenseShape&, const T*, const T*, const T*,          \
-                              Activation, T, T*, T*);                                             \
-  template void dense_backward(Context&, const DenseShape&, const T*, const T*, const T*, T*, T*, \
-                               T*);
+#define CHAINRULE_INSTANTIATE(T)                                                                   \
+  template int64_t panels_size<T>(const DenseShape&);                                              \
+  template int64_t transposed_panels_size<T>(const DenseShape&);                                   \
+  template bool gains_from_panels<T>(const DenseShape&);                                           \
+  template void pack_weight(const DenseShape&, const T*, T*);                                      \
+  template void pack_transposed_weight(const DenseShape&, const T*, T*);                           \
+  template void dense_forward(Context&, const DenseShape&, const T*, const Weight<T>&, const T*,   \
+                              Activation, T, T*, T*);                                              \
+  template void dense_input_gradient(Context&, const DenseShape&, const T*, const Weight<T>&, T*); \
+  template int64_t parameter_gradient_parts<T>(const DenseShape&);                                 \
+  template void dense_parameter_gradients(Context&, const DenseShape&, int64_t, const T*,          \
+                                          const T*, T*, T*);                                       \
+  template void dense_backward(Context&, const DenseShape&, const T*, const T*, const Weight<T>&,  \
+                               T*, T*, T*);
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)
 #undef CHAINRULE_INSTANTIATE

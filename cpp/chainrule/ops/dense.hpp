@@ -1,5 +1,9 @@
-// The dense layer: forward with bias and activation, and the three parts of backward. Called by
+// The dense layer: forward with bias and activation, and the parts of backward. Called by
 // network/mlp.cpp and the bindings; calls the active variant's kernels.
+//
+// Matrices are row-major: x (batch_size, in_features), weight (in_features, out_features), bias
+// (out_features), y and z (batch_size, out_features). Outputs alias no input. Everything stops
+// early, outputs unfinished, when the context says so.
 #pragma once
 
 #include <cstdint>
@@ -13,18 +17,50 @@ struct DenseShape {
   int64_t batch_size, in_features, out_features;
 };
 
-// y = f(x W + b). x (batch_size, in_features), weight (in_features, out_features), bias
-// (out_features) or null, y (batch_size, out_features), all row-major. The argument of f is kept in
-// `preactivation` when that is not null. Outputs alias no input. Stops early, outputs unfinished,
-// when the context's interrupt says so.
+// A weight, and its panels when a caller that uses it for many rows has packed them; they change
+// no bit.
 template <class T>
-void dense_forward(Context& context, const DenseShape& shape, const T* x, const T* weight,
+struct Weight {
+  const T* data;
+  const T* panels = nullptr;             // for dense_forward
+  const T* transposed_panels = nullptr;  // for dense_input_gradient
+};
+
+// Elements of the packed panels of a weight, and whether dense_forward gains from them.
+// dense_input_gradient always does.
+template <class T>
+int64_t panels_size(const DenseShape& shape);
+template <class T>
+int64_t transposed_panels_size(const DenseShape& shape);
+template <class T>
+bool gains_from_panels(const DenseShape& shape);
+
+template <class T>
+void pack_weight(const DenseShape& shape, const T* weight, T* panels);
+template <class T>
+void pack_transposed_weight(const DenseShape& shape, const T* weight, T* panels);
+
+// y = f(z), z = x W + b. The bias may be null. z is kept in `preactivation` when that is not null.
+template <class T>
+void dense_forward(Context& context, const DenseShape& shape, const T* x, const Weight<T>& weight,
                    const T* bias, Activation activation, T parameter, T* preactivation, T* y);
 
-// Given grad_z, the gradient with respect to x W + b, and for each output that is not null:
-//   grad_x = grad_z W^T,  grad_weight = x^T grad_z,  grad_bias = column sums of grad_z.
+// grad_x = grad_z W^T
+template <class T>
+void dense_input_gradient(Context& context, const DenseShape& shape, const T* grad_z,
+                          const Weight<T>& weight, T* grad_x);
+
+// grad_weight = x^T grad_z and grad_bias = column sums of grad_z, each unless it is null; in parts
+// of some columns, part = 0 .. parameter_gradient_parts - 1.
+template <class T>
+int64_t parameter_gradient_parts(const DenseShape& shape);
+template <class T>
+void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t part,
+                               const T* grad_z, const T* x, T* grad_weight, T* grad_bias);
+
+// Both, all parts; each output unless it is null.
 template <class T>
 void dense_backward(Context& context, const DenseShape& shape, const T* grad_z, const T* x,
-                    const T* weight, T* grad_x, T* grad_weight, T* grad_bias);
+                    const Weight<T>& weight, T* grad_x, T* grad_weight, T* grad_bias);
 
 }  // namespace chainrule

@@ -20,6 +20,7 @@
 //   a < b, <=, >, >=, ==                 Mask<T>; false if either is NaN
 //   is_nan(a)
 //   m & n, m | n, !m, all(m), any(m), select(m, if_true, if_false)
+//   transpose(rows)                      the square of kLanes vectors, in place
 //   For the functions of math.hpp:
 //   power_of_two(t)                      2^n for t = PowerShift<T>::kBiased + n, n integral, 2^n
 //                                        normal
@@ -38,16 +39,29 @@
 #include <cstddef>
 #include <cstdint>
 
+// CHAINRULE_INLINE_LAMBDA stands behind the parameters of lambdas that must be inlined.
 #if defined(_MSC_VER) && !defined(__clang__)
 #define CHAINRULE_INLINE __forceinline
+#define CHAINRULE_INLINE_LAMBDA
 #define CHAINRULE_OUTLINE inline __declspec(noinline)
 #else
+#define CHAINRULE_INLINE_LAMBDA __attribute__((always_inline))
 #define CHAINRULE_OUTLINE inline __attribute__((noinline))
 #define CHAINRULE_INLINE inline __attribute__((always_inline))
 #endif
 
 namespace chainrule {
 namespace {
+
+// body(0), body(1) ... body(kCount - 1), unrolled before the compiler decides what lives in
+// registers; an array of vectors indexed by a loop variable may stay in memory.
+template <int kCount, int kFirst = 0, class Body>
+CHAINRULE_INLINE void unrolled(const Body& body) {
+  if constexpr (kFirst < kCount) {
+    body(kFirst);
+    unrolled<kCount, kFirst + 1>(body);
+  }
+}
 
 template <class T>
 struct Vec;

@@ -237,5 +237,42 @@ CHAINRULE_INLINE Split<double> split_exponent(Vec<double> x) {
           Vec<double>{_mm256_castsi256_pd(exponent)} - Vec<double>::broadcast(C::kSplitOffset)};
 }
 
+// transpose: first pairs of rows, then pairs of pairs, then halves.
+
+CHAINRULE_INLINE void transpose(Vec<float> (&rows)[8]) {
+  __m256 a[8], b[8];
+  unrolled<4>([&](int group) CHAINRULE_INLINE_LAMBDA {
+    const int i = 2 * group;
+    a[i] = _mm256_unpacklo_ps(rows[i].raw, rows[i + 1].raw);
+    a[i + 1] = _mm256_unpackhi_ps(rows[i].raw, rows[i + 1].raw);
+  });
+  // b[i + c]: columns c and c + 4 of rows i .. i + 3
+  unrolled<2>([&](int group) CHAINRULE_INLINE_LAMBDA {
+    const int i = 4 * group;
+    b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
+    b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
+    b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+    b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+  });
+  unrolled<4>([&](int c) CHAINRULE_INLINE_LAMBDA {
+    rows[c].raw = _mm256_permute2f128_ps(b[c], b[c + 4], 0x20);
+    rows[c + 4].raw = _mm256_permute2f128_ps(b[c], b[c + 4], 0x31);
+  });
+}
+
+CHAINRULE_INLINE void transpose(Vec<double> (&rows)[4]) {
+  __m256d a[4];
+  // a[i + c]: columns c and c + 2 of rows i and i + 1
+  unrolled<2>([&](int group) CHAINRULE_INLINE_LAMBDA {
+    const int i = 2 * group;
+    a[i] = _mm256_unpacklo_pd(rows[i].raw, rows[i + 1].raw);
+    a[i + 1] = _mm256_unpackhi_pd(rows[i].raw, rows[i + 1].raw);
+  });
+  unrolled<2>([&](int c) CHAINRULE_INLINE_LAMBDA {
+    rows[c].raw = _mm256_permute2f128_pd(a[c], a[c + 2], 0x20);
+    rows[c + 2].raw = _mm256_permute2f128_pd(a[c], a[c + 2], 0x31);
+  });
+}
+
 }  // namespace
 }  // namespace chainrule

@@ -235,5 +235,54 @@ CHAINRULE_INLINE Split<double> split_exponent(Vec<double> x) {
           Vec<double>{_mm512_castsi512_pd(exponent)} - Vec<double>::broadcast(C::kSplitOffset)};
 }
 
+// transpose: first pairs of rows, then pairs of pairs, then 128-bit quarters.
+
+CHAINRULE_INLINE void transpose(Vec<float> (&rows)[16]) {
+  __m512 a[16], b[16];
+  unrolled<8>([&](int group) CHAINRULE_INLINE_LAMBDA {
+    const int i = 2 * group;
+    a[i] = _mm512_maskz_unpacklo_ps(0xffff, rows[i].raw, rows[i + 1].raw);
+    a[i + 1] = _mm512_maskz_unpackhi_ps(0xffff, rows[i].raw, rows[i + 1].raw);
+  });
+  // b[i + c]: column 4 q + c of rows i .. i + 3 in quarter q
+  unrolled<4>([&](int group) CHAINRULE_INLINE_LAMBDA {
+    const int i = 4 * group;
+    b[i] = _mm512_maskz_shuffle_ps(0xffff, a[i], a[i + 2], 0x44);
+    b[i + 1] = _mm512_maskz_shuffle_ps(0xffff, a[i], a[i + 2], 0xee);
+    b[i + 2] = _mm512_maskz_shuffle_ps(0xffff, a[i + 1], a[i + 3], 0x44);
+    b[i + 3] = _mm512_maskz_shuffle_ps(0xffff, a[i + 1], a[i + 3], 0xee);
+  });
+  unrolled<4>([&](int c) CHAINRULE_INLINE_LAMBDA {
+    const __m512 upper_even = _mm512_maskz_shuffle_f32x4(0xffff, b[c], b[c + 4], 0x88);
+    const __m512 upper_odd = _mm512_maskz_shuffle_f32x4(0xffff, b[c], b[c + 4], 0xdd);
+    const __m512 lower_even = _mm512_maskz_shuffle_f32x4(0xffff, b[c + 8], b[c + 12], 0x88);
+    const __m512 lower_odd = _mm512_maskz_shuffle_f32x4(0xffff, b[c + 8], b[c + 12], 0xdd);
+    rows[c].raw = _mm512_maskz_shuffle_f32x4(0xffff, upper_even, lower_even, 0x88);
+    rows[c + 4].raw = _mm512_maskz_shuffle_f32x4(0xffff, upper_odd, lower_odd, 0x88);
+    rows[c + 8].raw = _mm512_maskz_shuffle_f32x4(0xffff, upper_even, lower_even, 0xdd);
+    rows[c + 12].raw = _mm512_maskz_shuffle_f32x4(0xffff, upper_odd, lower_odd, 0xdd);
+  });
+}
+
+CHAINRULE_INLINE void transpose(Vec<double> (&rows)[8]) {
+  __m512d a[8];
+  // a[i + c]: column 2 q + c of rows i and i + 1 in quarter q
+  unrolled<4>([&](int group) CHAINRULE_INLINE_LAMBDA {
+    const int i = 2 * group;
+    a[i] = _mm512_maskz_unpacklo_pd(0xff, rows[i].raw, rows[i + 1].raw);
+    a[i + 1] = _mm512_maskz_unpackhi_pd(0xff, rows[i].raw, rows[i + 1].raw);
+  });
+  unrolled<2>([&](int c) CHAINRULE_INLINE_LAMBDA {
+    const __m512d upper_even = _mm512_maskz_shuffle_f64x2(0xff, a[c], a[c + 2], 0x88);
+    const __m512d upper_odd = _mm512_maskz_shuffle_f64x2(0xff, a[c], a[c + 2], 0xdd);
+    const __m512d lower_even = _mm512_maskz_shuffle_f64x2(0xff, a[c + 4], a[c + 6], 0x88);
+    const __m512d lower_odd = _mm512_maskz_shuffle_f64x2(0xff, a[c + 4], a[c + 6], 0xdd);
+    rows[c].raw = _mm512_maskz_shuffle_f64x2(0xff, upper_even, lower_even, 0x88);
+    rows[c + 2].raw = _mm512_maskz_shuffle_f64x2(0xff, upper_odd, lower_odd, 0x88);
+    rows[c + 4].raw = _mm512_maskz_shuffle_f64x2(0xff, upper_even, lower_even, 0xdd);
+    rows[c + 6].raw = _mm512_maskz_shuffle_f64x2(0xff, upper_odd, lower_odd, 0xdd);
+  });
+}
+
 }  // namespace
 }  // namespace chainrule

@@ -245,5 +245,16 @@ CHAINRULE_INLINE Vec<T> negative_fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 
 #undef CHAINRULE_LANES
 
+template <class T>
+CHAINRULE_INLINE void transpose(Vec<T> (&rows)[Lanes<T>::kCount]) {
+  for (int64_t i = 0; i < Lanes<T>::kCount; ++i) {
+    for (int64_t j = 0; j < i; ++j) {
+      const T kept = rows[i].raw[j];
+      rows[i].raw[j] = rows[j].raw[i];
+      rows[j].raw[i] = kept;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace chainrule

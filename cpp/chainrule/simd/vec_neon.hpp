@@ -223,5 +223,21 @@ CHAINRULE_INLINE Split<double> split_exponent(Vec<double> x) {
           Vec<double>{vreinterpretq_f64_u64(exponent)} - Vec<double>::broadcast(C::kSplitOffset)};
 }
 
+CHAINRULE_INLINE void transpose(Vec<float> (&rows)[4]) {
+  const float32x4x2_t upper = vzipq_f32(rows[0].raw, rows[2].raw);
+  const float32x4x2_t lower = vzipq_f32(rows[1].raw, rows[3].raw);
+  for (int i = 0; i < 2; ++i) {
+    const float32x4x2_t both = vzipq_f32(upper.val[i], lower.val[i]);
+    rows[2 * i].raw = both.val[0];
+    rows[2 * i + 1].raw = both.val[1];
+  }
+}
+
+CHAINRULE_INLINE void transpose(Vec<double> (&rows)[2]) {
+  const float64x2_t first = vzip1q_f64(rows[0].raw, rows[1].raw);
+  rows[1].raw = vzip2q_f64(rows[0].raw, rows[1].raw);
+  rows[0].raw = first;
+}
+
 }  // namespace
 }  // namespace chainrule

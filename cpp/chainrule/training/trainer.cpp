@@ -112,15 +112,15 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, LossValue& loss) {
   if (lbfgs_) return take_lbfgs_step(batch, loss);
   const KernelTable<T>& kernels = active_kernels<T>();
   workspace_.reserve(batch.rows, model_.in_features(), model_.layers(), true);
-  const T* outputs = model_.forward(context_, workspace_, batch.x, batch.rows, true,
+  const T* outputs = model_.forward(team_, workspace_, batch.x, batch.rows, true,
                                     static_cast<uint64_t>(step_count));
-  if (context_.interrupt().stop_requested()) return RunStatus::kInterrupted;
+  if (team_.interrupt().stop_requested()) return RunStatus::kInterrupted;
   loss = loss_(outputs, batch.rows, model_.out_features(), batch.targets, Reduction::kMean,
-               workspace_.gradients[0].data());
+               workspace_.output_gradient());
   if (!std::isfinite(loss.value)) return RunStatus::kLoss;
   if (!model_.batch_statistics_are_finite(workspace_)) return RunStatus::kStatistics;
-  model_.backward(context_, workspace_, batch.x, nullptr, gradient_.data());
-  if (context_.interrupt().stop_requested()) return RunStatus::kInterrupted;
+  model_.backward(team_, workspace_, batch.x, nullptr, gradient_.data());
+  if (team_.interrupt().stop_requested()) return RunStatus::kInterrupted;
 
   double sum_of_squares = 0;
   bool is_small = true;
@@ -130,7 +130,8 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, LossValue& loss) {
     const GradientSummary summary = kernels.finish_gradient(
         gradient_.data() + block.offset, model_.parameters().data() + block.offset, block.size(),
         is_penalized ? static_cast<T>(penalty.l1) : T{0},
-        is_penalized ? static_cast<T>(penalty.l2) : T{0}, kSmallGradient<T>);
+        is_penalized ? static_cast<T>(penalty.l2) : T{0}, kSmallGradient<T>,
+        options_.clip_norm > 0);
     sum_of_squares += summary.sum_of_squares;
     loss.value += summary.penalty;
     is_small = is_small && summary.is_small;
@@ -223,16 +224,15 @@ class Trainer<T>::FullBatchObjective final : public Lbfgs<T>::Objective {
   double evaluate(const T* parameters, T* gradient) override {
     AlignedBuffer<T>& own = t_.model_.parameters();
     if (parameters != own.data()) std::copy_n(parameters, own.size(), own.data());
-    const double value =
-        t_.model_.loss_and_gradient(t_.context_, t_.workspace_, batch_.x, batch_.rows,
-                                    batch_.targets, t_.loss_, Reduction::kMean, t_.options_.penalty,
-                                    true, static_cast<uint64_t>(t_.step_count), nullptr, gradient);
+    const double value = t_.model_.loss_and_gradient(
+        t_.team_, t_.workspace_, batch_.x, batch_.rows, batch_.targets, t_.loss_, Reduction::kMean,
+        t_.options_.penalty, true, static_cast<uint64_t>(t_.step_count), nullptr, gradient);
     // A point that batch norm cannot hold is no point to go to.
     return t_.model_.batch_statistics_are_finite(t_.workspace_)
                ? value
                : std::numeric_limits<double>::quiet_NaN();
   }
-  bool is_stopped() override { return t_.context_.interrupt().stop_requested(); }
+  bool is_stopped() override { return t_.team_.interrupt().stop_requested(); }
 
  private:
   Trainer& t_;

@@ -62,7 +62,7 @@ class Trainer {
   // rows as a step and an epoch.
   RunResult run(int64_t max_steps);
 
-  Context& context() { return context_; }
+  Interrupt& interrupt() { return team_.interrupt(); }
   std::array<AlignedBuffer<T>, 3>& states() { return states_; }
   double learning_rate() const { return learning_rate_; }
 
@@ -88,7 +88,7 @@ class Trainer {
   std::array<AlignedBuffer<T>, 3> states_;  // empty where not kept
   AlignedBuffer<T> gradient_;
   Workspace<T> workspace_;
-  Context context_;
+  Team team_;
   double learning_rate_ = 0;
 
   Dataset<T> data_;

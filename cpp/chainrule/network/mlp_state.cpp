@@ -1,0 +1,96 @@
+// The parameters and running statistics of a network: layout, initial values, updates.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "network/mlp.hpp"
+
+namespace chainrule {
+
+template <class T>
+Mlp<T>::Mlp(int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed)
+    : in_features_(in_features), specs_(std::move(layers)), seed_(seed) {
+  int64_t total = 0, running = 0;
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    const LayerSpec& spec = specs_[i];
+    Offsets offsets;
+    const auto add = [&](Role role, int64_t rows) {
+      const int64_t offset = total;
+      blocks_.push_back({static_cast<int64_t>(i), role, offset, rows, spec.out_features});
+      total = checked_sum(total, checked_product(rows, spec.out_features));
+      return offset;
+    };
+    offsets.weight = add(Role::kWeight, layer_inputs(i));
+    largest_weight_ = std::max(largest_weight_, blocks_.back().size());
+    if (spec.has_bias) offsets.bias = add(Role::kBias, 1);
+    if (spec.norm != Norm::kNone) {
+      offsets.scale = add(Role::kScale, 1);
+      offsets.shift = add(Role::kShift, 1);
+    }
+    if (spec.norm == Norm::kBatch) {
+      offsets.running = running;
+      running = checked_sum(running, checked_product(2, spec.out_features));
+    }
+    offsets_.push_back(offsets);
+  }
+  parameters_ = AlignedBuffer<T>(total);
+  running_ = AlignedBuffer<T>(running);
+  initialize(seed);
+}
+
+template <class T>
+void Mlp<T>::initialize(uint64_t seed) {
+  seed_ = seed;
+  const auto fill = [this](int64_t offset, int64_t size, T value) {
+    if (offset >= 0) std::fill_n(parameters_.data() + offset, size, value);
+  };
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    const int64_t width = specs_[i].out_features;
+    const Offsets& at = offsets_[i];
+    initialize_layer(specs_[i].initializer, seed, static_cast<uint32_t>(i), layer_inputs(i), width,
+                     parameters_.data() + at.weight,
+                     at.bias < 0 ? nullptr : parameters_.data() + at.bias);
+    fill(at.scale, width, T{1});
+    fill(at.shift, width, T{0});
+    if (at.running >= 0) {
+      std::fill_n(running_.data() + at.running, width, T{0});
+      std::fill_n(running_.data() + at.running + width, width, T{1});
+    }
+  }
+}
+
+template <class T>
+bool Mlp<T>::batch_statistics_are_finite(const Workspace<T>& workspace) const {
+  const T unbiased = unbiased_factor(workspace.rows);
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    if (specs_[i].norm != Norm::kBatch) continue;
+    const LayerWorkspace<T>& w = workspace.layers[i];
+    for (int64_t j = 0; j < specs_[i].out_features; ++j) {
+      if (!std::isfinite(w.mean[j]) || !std::isfinite(w.variance[j] * unbiased)) return false;
+    }
+  }
+  return true;
+}
+
+template <class T>
+void Mlp<T>::commit_running_statistics(const Workspace<T>& workspace) {
+  if (!workspace.training || workspace.rows == 0) return;
+  const T unbiased = unbiased_factor(workspace.rows);
+  const T kept = static_cast<T>(kRunningDecay), taken = static_cast<T>(1 - kRunningDecay);
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    if (specs_[i].norm != Norm::kBatch) continue;
+    const LayerWorkspace<T>& w = workspace.layers[i];
+    const int64_t width = specs_[i].out_features;
+    T* mean = running_.data() + offsets_[i].running;
+    T* variance = mean + width;
+    for (int64_t j = 0; j < width; ++j) {
+      mean[j] = kept * mean[j] + taken * w.mean[j];
+      variance[j] = kept * variance[j] + taken * (w.variance[j] * unbiased);
+    }
+  }
+}
+
+template class Mlp<float>;
+template class Mlp<double>;
+
+}  // namespace chainrule

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from chainrule import kernels
+from chainrule import kernels, runtime
 
 from . import competitors
 from .compare import TOLERANCE, distance
@@ -33,7 +33,7 @@ def reached(task):
 
 @pytest.mark.parametrize("competitor", ["numpy", "chainrule", "chainrule_step"])
 def test_epoch(benchmark, task, reached, competitor):
-    runner = competitors.load(competitor)(task, threads=1)
+    runner = competitors.load(competitor)(task, threads=runtime.num_threads())
     runner.run([task.order])
     assert distance(np.asarray(runner.weights()), reached, task.parameters) < TOLERANCE
     benchmark.group = f"epoch of {task.workload.n_batches} steps: {task.workload.name}"

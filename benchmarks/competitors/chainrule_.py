@@ -16,7 +16,11 @@ class Chainrule:
         self.model = cr.MLP(list(workload.widths), activation=workload.activation)
         self.model.parameters[:] = task.parameters
         self.trainer = cr.Trainer(
-            self.model, loss=workload.loss, optimizer=cr.Adam(LEARNING_RATE), seed=SEED
+            self.model,
+            loss=workload.loss,
+            optimizer=cr.Adam(LEARNING_RATE),
+            seed=SEED,
+            threads=threads,
         )
 
     def run(self, orders: list[np.ndarray]) -> None:

@@ -4,12 +4,13 @@
 >>> model = cr.MLP([784, 256, 128, 10], dropout=0.1)
 
 Models are :class:`MLP`; :mod:`chainrule.kernels` has their arithmetic over plain arrays, and
-:mod:`chainrule.runtime` tells and chooses the variant of the kernels that runs.
+:mod:`chainrule.runtime` tells and chooses the variant of the kernels that runs, and on how many
+threads.
 """
 
 from __future__ import annotations
 
-from . import kernels, runtime
+from . import _threadpoolctl, kernels, runtime
 from ._callbacks import Callback, EarlyStopping, Progress
 from ._core import __version__
 from ._errors import DivergenceError
@@ -43,6 +44,8 @@ from ._training import Trainer
 
 # A wrong CHAINRULE_VARIANT raises here, not in the middle of a program.
 runtime.active_variant()
+
+_threadpoolctl.watch()
 
 __all__ = [
     "LBFGS",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 INT64_MAX = 2**63 - 1
+MOST_THREADS = 1024  # of one call; as in the compiled module
 
 
 def type_name(value: object) -> str:
@@ -100,6 +101,11 @@ def boolean(value: object, argument: str) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{argument} must be True or False, got {type_name(value)} {value!r}")
     return bool(value)
+
+
+def threads(value: object, argument: str = "threads") -> int:
+    """Check a number of threads; None becomes 0, which the compiled module reads as "automatic"."""
+    return 0 if value is None else integer(value, argument, 1, MOST_THREADS)
 
 
 def seed(value: object, argument: str = "seed") -> int:

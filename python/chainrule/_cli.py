@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from chainrule import _core
+from chainrule import _arguments, _core
 from chainrule._command.errors import FAILED, INTERRUPTED, CommandError, UsageError
 
 __all__ = ["main"]
@@ -157,6 +157,12 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="N",
         help="of held-out rows, weights and shuffles (default: 0)",
     )
+    network.add_argument(
+        "--threads",
+        type=_integer(1, _arguments.MOST_THREADS),
+        metavar="N",
+        help="at most so many; they change no result (default: what chainrule info says)",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--plot",
@@ -193,6 +199,7 @@ def _run_train(arguments: argparse.Namespace) -> None:
             batch_size=arguments.batch_size,
             learning_rate=arguments.learning_rate,
             seed=arguments.seed,
+            threads=arguments.threads,
             plot=arguments.plot,
             reference=arguments.reference,
             quiet=arguments.quiet,

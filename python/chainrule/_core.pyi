@@ -2,6 +2,7 @@
 #
 # Everything here trusts its caller: arrays have the stated shape, are C-contiguous, aligned and
 # of one dtype; names exist. The public modules beside this file check all of that first.
+# `threads` is in [1, 1024], or 0: num_threads().
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, TypedDict
@@ -40,7 +41,8 @@ def variants() -> list[str]: ...  # those that this machine runs, best first
 def active_variant() -> str: ...
 def set_variant(name: str) -> None: ...  # ValueError for a name that variants() does not list
 def build_config() -> dict[str, str]: ...
-def num_threads() -> int: ...
+def num_threads() -> int: ...  # ValueError for a wrong CHAINRULE_NUM_THREADS
+def set_num_threads(n: int) -> None: ...  # 0: back to what the environment or the machine gives
 
 # --- kernels over plain arrays -------------------------------------------------------------------
 
@@ -58,6 +60,7 @@ def dense_forward(
     parameter: float,
     preactivation: Floats | None,  # written when given, (batch_size, out_features)
     out: Floats,  # (batch_size, out_features)
+    threads: int,
 ) -> None: ...
 def dense_backward(
     grad_preactivation: Floats,  # (batch_size, out_features)
@@ -66,6 +69,7 @@ def dense_backward(
     grad_x: Floats | None,  # outputs, each written when given
     grad_weight: Floats | None,
     grad_bias: Floats | None,
+    threads: int,
 ) -> None: ...
 def layer_norm_forward(
     x: Floats,  # (batch_size, features)
@@ -191,13 +195,15 @@ class _Mlp:
     ) -> Floats: ...  # flat: running mean, running variance per batch-norm layer
     def parameter_blocks(self) -> list[ParameterBlock]: ...
     def initialize(self, seed: int) -> None: ...
-    def predict(self, x: Floats, out: Floats) -> None: ...
-    def forward(self, x: Floats, training: bool, step: int, out: Floats) -> None: ...
+    def predict(self, x: Floats, out: Floats, threads: int) -> None: ...
+    def forward(self, x: Floats, training: bool, step: int, out: Floats, threads: int) -> None: ...
 
     # training: batch statistics (committed to the running ones) and dropout masks of `step`;
     # keeps x and the activations for backward
 
-    def backward(self, grad_output: Floats, grad_x: Floats | None) -> None: ...  # writes gradient
+    def backward(
+        self, grad_output: Floats, grad_x: Floats | None, threads: int
+    ) -> None: ...  # writes gradient
     def loss_and_gradient(
         self,
         x: Floats,
@@ -211,6 +217,7 @@ class _Mlp:
         training: bool,
         step: int,
         grad_x: Floats | None,
+        threads: int,
     ) -> float: ...  # writes gradient; changes neither parameters nor running statistics
 
 class Mlp32(_Mlp): ...
@@ -259,6 +266,7 @@ class _Trainer:
     epoch: int  # epochs completed
     step_count: int  # steps taken
     learning_rate_scale: float  # multiplies the schedule (reduce-on-plateau)
+    threads: int  # of the next step or run
 
     @property
     def learning_rate(self) -> float: ...  # of the last step

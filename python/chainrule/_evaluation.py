@@ -47,7 +47,9 @@ def block_rows(model: MLP) -> int:
     return max(256, _BLOCK_OUTPUTS // model.out_features)
 
 
-def evaluate(model: MLP, data: Dataset, loss: Loss, n_rows_of_block: int) -> Evaluation:
+def evaluate(
+    model: MLP, data: Dataset, loss: Loss, n_rows_of_block: int, threads: int
+) -> Evaluation:
     """Return the weighted mean of the loss and the score over checked data."""
     spec = loss.spec()
     score = loss.score(model.out_features)
@@ -56,7 +58,7 @@ def evaluate(model: MLP, data: Dataset, loss: Loss, n_rows_of_block: int) -> Eva
         rows = slice(start, start + n_rows_of_block)
         targets = data.targets[rows]
         weights = None if data.weights is None else data.weights[rows]
-        outputs = model._outputs(data.x[rows])
+        outputs = model._outputs(data.x[rows], threads)
         loss_sum += _core.loss(spec, outputs, targets, weights, "sum", None)
         of_rows = loss.row_weights(targets, weights)
         weight_sum += len(outputs) if of_rows is None else float(of_rows.sum(dtype=np.float64))

@@ -29,6 +29,7 @@ class Plan:
     early_stopping: EarlyStopping | None
     callbacks: Callbacks
     bar: Bar
+    threads: int
 
     @property
     def steps_per_epoch(self) -> int:
@@ -107,13 +108,16 @@ class Loop:
         """Train until the last epoch or until something ends the training."""
         plan = self._plan
         self._history.stop_reason = None
+        threads_of_steps = self._core.threads
         try:
+            self._core.threads = plan.threads
             self._core.bind(*plan.training, plan.batch_size, plan.shuffle, self._last_epoch)
             reason = None
             while reason is None:
                 reason = self._epoch()
         finally:
             self._core.unbind()
+            self._core.threads = threads_of_steps
             plan.bar.close()
         if self._best is not None:
             self._best.restore()
@@ -134,7 +138,11 @@ class Loop:
         loss = self._loss()
         if self._plan.validation is not None:
             self._validation = evaluate(
-                self._trainer.model, self._plan.validation, self._trainer.loss, self._block
+                self._trainer.model,
+                self._plan.validation,
+                self._trainer.loss,
+                self._block,
+                self._plan.threads,
             )
         self._history.record(
             loss=loss,

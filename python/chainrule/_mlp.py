@@ -146,6 +146,7 @@ class MLP(Network):
         loss: str | Loss,
         sample_weight: npt.ArrayLike | None = None,
         batch_size: int | None = None,
+        threads: int | None = None,
     ) -> Evaluation:
         """Compute loss and score of the model on data.
 
@@ -161,6 +162,9 @@ class MLP(Network):
             A weight >= 0 for each row, not all 0.
         batch_size : int, optional
             Rows that are computed at a time; by default as many as take little memory.
+        threads : int, optional
+            At most how many threads to use; see :meth:`fit`. The result has the same bits for any
+            number.
 
         Returns
         -------
@@ -184,7 +188,7 @@ class MLP(Network):
         n_rows = block_rows(self)
         if batch_size is not None:
             n_rows = _arguments.integer(batch_size, "batch_size", 1)
-        return evaluate(self, data, checked, n_rows)
+        return evaluate(self, data, checked, n_rows, _arguments.threads(threads))
 
     def fit(
         self,
@@ -210,6 +214,7 @@ class MLP(Network):
         progress: bool | None = False,
         resume: bool = False,
         seed: int | None = None,
+        threads: int | None = None,
     ) -> History:
         """Train the model, from its present parameters.
 
@@ -269,6 +274,10 @@ class MLP(Network):
         seed : int, optional
             For shuffles and `validation_fraction`, in [0, 2**64); by default the model's. Dropout
             goes by the model's seed.
+        threads : int, optional
+            At most how many threads to use, in [1, 1024], the calling one included; small work
+            takes fewer. By default as many as :func:`chainrule.runtime.num_threads` says. The
+            result has the same bits for any number.
 
         Returns
         -------
@@ -339,6 +348,7 @@ class MLP(Network):
             early_stopping=early_stopping,
             callbacks=callbacks,
             progress=progress,
+            threads=threads,
         )
 
 

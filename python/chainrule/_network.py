@@ -95,7 +95,7 @@ class Network:
 
     # --- prediction ------------------------------------------------------------------------------
 
-    def predict(self, X: npt.ArrayLike) -> Floats:
+    def predict(self, X: npt.ArrayLike, *, threads: int | None = None) -> Floats:
         """Compute the outputs: logits, rates' logarithms, values, as the loss has it.
 
         Dropout is off and batch normalization uses the running statistics. The outputs of a row
@@ -105,6 +105,9 @@ class Network:
         ----------
         X : array_like, shape (n_samples, in_features)
             Features; finite.
+        threads : int, optional
+            At most how many threads to use; see :meth:`fit`. The result has the same bits for any
+            number.
 
         Returns
         -------
@@ -114,21 +117,27 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            When X is not an array of finite numbers of that shape.
+            When X is not an array of finite numbers of that shape, or `threads` no such number.
         """
-        return self._outputs(_validation.matrix(X, "X", self.dtype, self.in_features))
+        x = _validation.matrix(X, "X", self.dtype, self.in_features)
+        return self._outputs(x, _arguments.threads(threads))
 
     __call__ = predict
 
-    def _outputs(self, x: Floats) -> Floats:
+    def _outputs(self, x: Floats, threads: int) -> Floats:
         outputs: Floats = np.empty((x.shape[0], self.out_features), self.dtype)
-        self._network.predict(x, outputs)
+        self._network.predict(x, outputs, threads)
         return outputs
 
     # --- gradients -------------------------------------------------------------------------------
 
     def forward(
-        self, X: npt.ArrayLike, *, training: bool = False, step: int | None = None
+        self,
+        X: npt.ArrayLike,
+        *,
+        training: bool = False,
+        step: int | None = None,
+        threads: int | None = None,
     ) -> Floats:
         """Compute the outputs and keep what :meth:`backward` needs.
 
@@ -141,6 +150,9 @@ class Network:
             running ones.
         step : int, optional
             Which dropout masks to use, at least 0; by default new ones in each call.
+        threads : int, optional
+            At most how many threads to use; see :meth:`fit`. The result has the same bits for any
+            number.
 
         Returns
         -------
@@ -158,17 +170,18 @@ class Network:
         training = _arguments.boolean(training, "training")
         if step is not None:
             step = _arguments.integer(step, "step", 0)
+        n_threads = _arguments.threads(threads)
         outputs: Floats = np.empty((x.shape[0], self.out_features), self.dtype)
         with self._lock.hold("forward"):
             if step is None:
                 step = self._forward_count
                 self._forward_count += training
             self._forward_input = None
-            self._network.forward(x, training, step, outputs)
+            self._network.forward(x, training, step, outputs, n_threads)
             self._forward_input = x
         return outputs
 
-    def backward(self, grad_outputs: npt.ArrayLike) -> Floats:
+    def backward(self, grad_outputs: npt.ArrayLike, *, threads: int | None = None) -> Floats:
         """Propagate a gradient back through the last :meth:`forward`.
 
         `gradient` then holds the gradient with respect to the parameters.
@@ -177,6 +190,9 @@ class Network:
         ----------
         grad_outputs : array_like, shape (batch_size, out_features)
             Gradient of the caller's loss with respect to the outputs.
+        threads : int, optional
+            At most how many threads to use; see :meth:`fit`. The result has the same bits for any
+            number.
 
         Returns
         -------
@@ -186,7 +202,8 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            When `grad_outputs` is not an array of finite numbers of that shape.
+            When `grad_outputs` is not an array of finite numbers of that shape, or `threads` no
+            such number.
         RuntimeError
             Without a :meth:`forward` since the last training step, or when another thread is
             training the model.
@@ -212,8 +229,9 @@ class Network:
             gradient = _validation.matrix(
                 grad_outputs, "grad_outputs", self.dtype, self.out_features, x.shape[0]
             )
+            n_threads = _arguments.threads(threads)
             grad_x: Floats = np.empty(x.shape, self.dtype)
-            self._network.backward(gradient, grad_x)
+            self._network.backward(gradient, grad_x, n_threads)
         return grad_x
 
     def loss_and_gradient(
@@ -229,6 +247,7 @@ class Network:
         penalize_biases: bool = False,
         training: bool = False,
         step: int = 0,
+        threads: int | None = None,
     ) -> tuple[float, Floats]:
         """Compute the loss of a batch and its gradient with respect to the parameters.
 
@@ -252,6 +271,9 @@ class Network:
             Apply dropout and normalize by the statistics of the batch.
         step : int, default 0
             Which dropout masks to use; at least 0.
+        threads : int, optional
+            At most how many threads to use; see :meth:`fit`. The result has the same bits for any
+            number.
 
         Returns
         -------
@@ -270,7 +292,16 @@ class Network:
         with self._lock.hold("loss_and_gradient"):
             penalties = (l1, l2, penalize_biases)
             value, _ = self._differentiate(
-                X, y, loss, sample_weight, reduction, penalties, training, step, grad_x=False
+                X,
+                y,
+                loss,
+                sample_weight,
+                reduction,
+                penalties,
+                training,
+                step,
+                threads,
+                grad_x=False,
             )
             return value, self.gradient.copy()
 
@@ -284,12 +315,13 @@ class Network:
         reduction: Reduction = "mean",
         training: bool = False,
         step: int = 0,
+        threads: int | None = None,
     ) -> Floats:
         """Compute the gradient of the loss of a batch with respect to its features.
 
         Parameters
         ----------
-        X, y, loss, sample_weight, reduction, training, step
+        X, y, loss, sample_weight, reduction, training, step, threads
             See :meth:`loss_and_gradient`. With ``reduction="sum"`` the gradient of a row does not
             depend on how many other rows there are.
 
@@ -306,7 +338,16 @@ class Network:
         with self._lock.hold("input_gradient"):
             penalties = (0.0, 0.0, False)
             _, grad_x = self._differentiate(
-                X, y, loss, sample_weight, reduction, penalties, training, step, grad_x=True
+                X,
+                y,
+                loss,
+                sample_weight,
+                reduction,
+                penalties,
+                training,
+                step,
+                threads,
+                grad_x=True,
             )
         assert grad_x is not None
         return grad_x
@@ -321,6 +362,7 @@ class Network:
         penalties: tuple[float, float, bool],
         training: bool,
         step: int,
+        threads: int | None,
         grad_x: bool,
     ) -> tuple[float, Floats | None]:
         """Write `gradient`; return the loss and, when asked for, the gradient of the features."""
@@ -335,6 +377,7 @@ class Network:
         penalize_biases = _arguments.boolean(penalize_biases, "penalize_biases")
         training = _arguments.boolean(training, "training")
         step = _arguments.integer(step, "step", 0)
+        n_threads = _arguments.threads(threads)
         out: Floats | None = np.empty(x.shape, self.dtype) if grad_x else None
         value = self._network.loss_and_gradient(
             x,
@@ -348,5 +391,6 @@ class Network:
             training,
             step,
             out,
+            n_threads,
         )
         return value, out

@@ -53,10 +53,13 @@ class Trainer:
         Clamp each element of the gradient to [-clip_value, clip_value] (> 0), after `clip_norm`.
     seed : int, optional
         For shuffles, in [0, 2**64); by default the model's. Dropout goes by the model's seed.
+    threads : int, optional
+        At most how many threads to use; see :meth:`MLP.fit`. The result has the same bits for any
+        number.
 
     Attributes
     ----------
-    model, loss, optimizer, seed
+    model, loss, optimizer, seed, threads
         As given, names replaced by objects.
     history : History
         The epochs of all fits of this trainer so far.
@@ -83,6 +86,7 @@ class Trainer:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         seed: int | None = None,
+        threads: int | None = None,
     ) -> None:
         if not hasattr(model, "_network"):
             raise TypeError(f"model must be an MLP, got {_arguments.type_name(model)}")
@@ -101,6 +105,8 @@ class Trainer:
         self.loss = self._settings.loss
         self.optimizer = self._settings.optimizer
         self.seed = self._settings.seed
+        n_threads = _arguments.threads(threads)
+        self.threads = threads
         self.history = History()
         schedule = self.optimizer.schedule()
         self._needs_epochs = schedule.needs_epochs
@@ -120,6 +126,7 @@ class Trainer:
             self._settings.clip_value or 0.0,
             self.seed,
         )
+        self._core.threads = n_threads
 
     @property
     def epoch(self) -> int:
@@ -204,6 +211,7 @@ class Trainer:
         early_stopping: EarlyStopping | None = None,
         callbacks: Iterable[Callback | Callable[[Progress], object]] = (),
         progress: bool | None = False,
+        threads: int | None = None,
     ) -> History:
         """Train for some more epochs; steps, epochs and optimizer state go on from where they are.
 
@@ -217,6 +225,9 @@ class Trainer:
             See :meth:`MLP.fit`.
         validation_data, validation_fraction, early_stopping, callbacks, progress
             See :meth:`MLP.fit`.
+        threads : int, optional
+            At most how many threads this fit uses; by default as many as the trainer. The result
+            has the same bits for any number.
 
         Returns
         -------
@@ -261,10 +272,21 @@ class Trainer:
         self._check_early_stopping(early_stopping, validation is not None)
         if progress is not None:
             progress = _arguments.boolean(progress, "progress")
+        n_threads = _arguments.threads(self.threads if threads is None else threads)
         checked = Callbacks(callbacks)
         with model._lock.hold("fit"), model._lock.fit_once():
             bar = Bar(progress, n_steps)
-            plan = Plan(data, validation, batch_size, epochs, shuffle, early_stopping, checked, bar)
+            plan = Plan(
+                training=data,
+                validation=validation,
+                batch_size=batch_size,
+                epochs=epochs,
+                shuffle=shuffle,
+                early_stopping=early_stopping,
+                callbacks=checked,
+                bar=bar,
+                threads=n_threads,
+            )
             model._trainer = self
             model._forward_input = None
             model.history = self.history

@@ -1,9 +1,15 @@
-"""Which variant of the kernels runs, which ones could, and how the library was built.
+"""Which variant of the kernels runs, on how many threads, and how the library was built.
 
 A variant is one compilation of all the kernels for one instruction set: ``baseline`` (any CPU),
 ``avx2`` (with FMA), ``avx512`` (F, BW, DQ and VL), ``neon`` (AArch64). The best one that the
 machine runs is chosen at import, or the one that the environment variable ``CHAINRULE_VARIANT``
 names. The variants with FMA give the same bits.
+
+Whatever takes `threads` uses, when that is None, at most :func:`num_threads`: what
+:func:`set_num_threads` set, else what the environment variable ``CHAINRULE_NUM_THREADS`` says, else
+``OMP_NUM_THREADS``, else the processors that the process may use, by its affinity mask and its
+control group's quota, as they are at the first use. Any number gives the same bits. threadpoolctl
+shows and limits that number under the name ``chainrule``.
 """
 
 from __future__ import annotations
@@ -12,13 +18,17 @@ import contextlib
 from collections.abc import Iterator
 
 from . import _arguments, _core
+from ._threadpoolctl import register_threadpoolctl
 
 __all__ = [
     "active_variant",
     "build_config",
     "compiled_variants",
     "num_threads",
+    "register_threadpoolctl",
+    "set_num_threads",
     "set_variant",
+    "use_num_threads",
     "use_variant",
     "variants",
 ]
@@ -125,11 +135,69 @@ def build_config() -> dict[str, str]:
 
 
 def num_threads() -> int:
-    """Tell how many threads an operation uses.
+    """Tell how many threads a call uses at most when its `threads` is None.
 
     Returns
     -------
     int
-        At least 1.
+        In [1, 1024].
+
+    Raises
+    ------
+    ValueError
+        When the environment variable ``CHAINRULE_NUM_THREADS`` is not a positive integer.
     """
     return _core.num_threads()
+
+
+def set_num_threads(n: int | None) -> None:
+    """Choose how many threads a call uses at most when its `threads` is None.
+
+    For the whole process and from the next call on. A number that is given to a call goes before.
+
+    Parameters
+    ----------
+    n : int or None
+        In [1, 1024], the calling thread included; None: back to what the environment or the
+        machine gives.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When `n` is no such number; nothing has changed then.
+    """
+    _core.set_num_threads(_arguments.threads(n, "n"))
+
+
+@contextlib.contextmanager
+def use_num_threads(n: int | None) -> Iterator[None]:
+    """Choose how many threads a call uses at most, for the whole process, within a ``with``.
+
+    Parameters
+    ----------
+    n : int or None
+        As for :func:`set_num_threads`.
+
+    Yields
+    ------
+    None
+        At the end the number before is chosen again.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When `n` is no such number; nothing has changed then.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> with cr.runtime.use_num_threads(2):
+    ...     cr.runtime.num_threads()
+    2
+    """
+    before = num_threads()
+    set_num_threads(n)
+    try:
+        yield
+    finally:
+        set_num_threads(before)

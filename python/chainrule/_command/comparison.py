@@ -59,6 +59,7 @@ def compare(
     batch_size: int,
     epochs: int,
     seed: int,
+    threads: int,
 ) -> Comparison:
     """Train both from `untrained` and compare.
 
@@ -67,8 +68,8 @@ def compare(
     dataset : Dataset
     untrained : MLP
         With the initial weights; stays as it is.
-    loss, optimizer, batch_size, epochs, seed
-        As for `MLP.fit`.
+    loss, optimizer, batch_size, epochs, seed, threads
+        As for `MLP.fit`; NumPy gets the same number of threads.
 
     Returns
     -------
@@ -80,7 +81,6 @@ def compare(
     reference = importlib.import_module("chainrule.numpy_reference")
 
     X, y = dataset.X_train, dataset.y_train
-    threads = cr.runtime.num_threads()
     rates = optimizer.schedule().values(-(-len(X) // batch_size), epochs)
     reference_optimizer = reference.AdamW(
         learning_rate=rates.__getitem__, weight_decay=optimizer.weight_decay
@@ -95,6 +95,7 @@ def compare(
             batch_size=batch_size,
             epochs=epochs,
             seed=seed,
+            threads=threads,
         )
 
     def train_reference() -> Any:

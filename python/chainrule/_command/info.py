@@ -7,8 +7,9 @@ import platform
 import numpy as np
 
 import chainrule as cr
+from chainrule._command.errors import UsageError
 
-__all__ = ["info_fields"]
+__all__ = ["info_fields", "num_threads"]
 
 
 def info_fields() -> list[tuple[str, str]]:
@@ -19,7 +20,7 @@ def info_fields() -> list[tuple[str, str]]:
         ("variants compiled", ", ".join(cr.runtime.compiled_variants())),
         ("variants supported", f"{', '.join(supported)} (on this machine, best first)"),
         ("variant active", cr.runtime.active_variant()),
-        ("threads", str(cr.runtime.num_threads())),
+        ("threads", str(num_threads())),
     ]
     for key, value in cr.runtime.build_config().items():
         if key not in ("version", "variants"):  # said above
@@ -30,3 +31,17 @@ def info_fields() -> list[tuple[str, str]]:
         ("platform", platform.platform()),
     ]
     return fields
+
+
+def num_threads() -> int:
+    """Return how many threads a training uses at most when the user gives no number.
+
+    Raises
+    ------
+    UsageError
+        If an environment variable says something else than a number.
+    """
+    try:
+        return cr.runtime.num_threads()
+    except ValueError as error:
+        raise UsageError(str(error)) from None

@@ -15,6 +15,7 @@ import chainrule as cr
 from chainrule._command.comparison import compare
 from chainrule._command.dataset import Dataset, Task, load_digits, prepare_table
 from chainrule._command.errors import CommandError, require
+from chainrule._command.info import num_threads
 from chainrule._command.lines import check_path
 from chainrule._command.picture import check_picture_path, write_learning_curve
 from chainrule._command.report import Report, count, duration
@@ -52,6 +53,7 @@ class TrainOptions:
     batch_size: int | None
     learning_rate: float
     seed: int
+    threads: int | None
     plot: str
     reference: bool | None
     quiet: bool
@@ -66,6 +68,7 @@ class Recipe:
     batch_size: int
     epochs: int
     steps: int
+    threads: int
 
     @classmethod
     def choose(cls, options: TrainOptions, dataset: Dataset) -> Recipe:
@@ -83,6 +86,7 @@ class Recipe:
             batch_size=batch_size,
             epochs=epochs,
             steps=epochs * steps_per_epoch,
+            threads=options.threads or num_threads(),
         )
 
 
@@ -111,7 +115,7 @@ def train(options: TrainOptions) -> None:
     report = Report(options.quiet)
     _describe(report, options, dataset, recipe, model)
     history = _fit(report, options, dataset, recipe, model)
-    _print_scores(report, dataset, model)
+    _print_scores(report, dataset, model, recipe.threads)
     write_learning_curve(
         options.plot,
         title=f"{os.path.basename(dataset.name)}: {_network(model, options.activation)}",
@@ -167,7 +171,7 @@ def _describe(
     )
     report.field(
         "machine",
-        f"variant {cr.runtime.active_variant()}, {count(cr.runtime.num_threads(), 'thread')}",
+        f"variant {cr.runtime.active_variant()}, {count(recipe.threads, 'thread')}",
     )
     report.line()
     report.flush()
@@ -190,6 +194,7 @@ def _fit(
             callbacks=callbacks,
             progress=shows_bar,
             seed=options.seed,
+            threads=recipe.threads,
         )
     except cr.DivergenceError as error:
         raise CommandError(
@@ -251,9 +256,10 @@ def _scores(dataset: Dataset, outputs: npt.NDArray[Any]) -> list[tuple[str, floa
     ]
 
 
-def _print_scores(report: Report, dataset: Dataset, model: cr.MLP) -> None:
+def _print_scores(report: Report, dataset: Dataset, model: cr.MLP, threads: int) -> None:
     report.line()
-    for name, value, remark in _scores(dataset, model.predict(dataset.X_held_out)):
+    outputs = model.predict(dataset.X_held_out, threads=threads)
+    for name, value, remark in _scores(dataset, outputs):
         shown = f"{value:.4g}" if name.endswith("RMSE") else f"{value:.4f}"
         report.field(name, f"{shown} ({remark})", result=True)
 
@@ -283,6 +289,7 @@ def _print_comparison(
             batch_size=recipe.batch_size,
             epochs=recipe.epochs,
             seed=options.seed,
+            threads=recipe.threads,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(

@@ -102,30 +102,31 @@ void register_dense(py::module_& module) {
       "dense_forward",
       [](const Array<T>& x, const Array<T>& weight, const OptionalArray<T>& bias,
          const std::string& activation, double parameter, OptionalArray<T> preactivation,
-         Array<T> out) {
+         Array<T> out, int threads) {
         const Activation a = activation_of(activation);
         T *z = write(preactivation), *y = write(out);
         compute([&] {
-          Context context;
-          dense_forward(context, {x.shape(0), x.shape(1), weight.shape(1)}, read(x), {read(weight)},
+          Team team(threads);
+          dense_forward(team, {x.shape(0), x.shape(1), weight.shape(1)}, read(x), read(weight),
                         read(bias), a, static_cast<T>(parameter), z, y);
         });
       },
       "x"_a.noconvert(), "weight"_a.noconvert(), "bias"_a.noconvert(), "activation"_a,
-      "parameter"_a, "preactivation"_a.noconvert(), "out"_a.noconvert());
+      "parameter"_a, "preactivation"_a.noconvert(), "out"_a.noconvert(), "threads"_a);
   module.def(
       "dense_backward",
       [](const Array<T>& grad_preactivation, const Array<T>& x, const Array<T>& weight,
-         OptionalArray<T> grad_x, OptionalArray<T> grad_weight, OptionalArray<T> grad_bias) {
+         OptionalArray<T> grad_x, OptionalArray<T> grad_weight, OptionalArray<T> grad_bias,
+         int threads) {
         T *gx = write(grad_x), *gw = write(grad_weight), *gb = write(grad_bias);
         compute([&] {
-          Context context;
-          dense_backward(context, {x.shape(0), x.shape(1), weight.shape(1)},
-                         read(grad_preactivation), read(x), {read(weight)}, gx, gw, gb);
+          Team team(threads);
+          dense_backward(team, {x.shape(0), x.shape(1), weight.shape(1)}, read(grad_preactivation),
+                         read(x), read(weight), gx, gw, gb);
         });
       },
       "grad_preactivation"_a.noconvert(), "x"_a.noconvert(), "weight"_a.noconvert(),
-      "grad_x"_a.noconvert(), "grad_weight"_a.noconvert(), "grad_bias"_a.noconvert());
+      "grad_x"_a.noconvert(), "grad_weight"_a.noconvert(), "grad_bias"_a.noconvert(), "threads"_a);
 }
 
 template <class T>

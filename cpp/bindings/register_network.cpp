@@ -39,7 +39,8 @@ py::list parameter_blocks(const std::vector<ParameterBlock>& blocks) {
 
 // Runs `function`; raises what a signal handler raised meanwhile.
 template <class Function>
-auto compute_interruptible(Team& team, const Function& function) {
+auto compute_interruptible(Team& team, int threads, const Function& function) {
+  team.begin(threads);
   team.interrupt().begin(signal_raised);
   const auto result = compute(function);
   const bool is_stopped = team.interrupt().is_stopped();
@@ -74,23 +75,25 @@ void register_mlp(py::module_& module, const char* name) {
           "seed"_a)
       .def(
           "predict",
-          [](const Model& self, const Array<T>& x, Array<T> out) {
+          [](const Model& self, const Array<T>& x, Array<T> out, int threads) {
             T* y = write(out);
             Team team;
-            compute_interruptible(team, [&] {
+            compute_interruptible(team, threads, [&] {
               self.mlp.predict(team, read(x), x.shape(0), y);
               return 0;
             });
           },
-          "x"_a.noconvert(), "out"_a.noconvert())
+          "x"_a.noconvert(), "out"_a.noconvert(), "threads"_a)
       .def(
           "forward",
-          [](Model& self, const Array<T>& x, bool training, uint64_t step, Array<T> out) {
+          [](Model& self, const Array<T>& x, bool training, uint64_t step, Array<T> out,
+             int threads) {
             T* y = write(out);
             const InUse<T> use(self);
             self.input = x;
-            compute_interruptible(self.team, [&] {
-              self.workspace.reserve(x.shape(0), x.shape(1), self.mlp.layers(), true);
+            compute_interruptible(self.team, threads, [&] {
+              self.workspace.reserve(self.team.template kernels<T>(), x.shape(0), x.shape(1),
+                                     self.mlp.layers(), true);
               const T* outputs =
                   self.mlp.forward(self.team, self.workspace, read(x), x.shape(0), training, step);
               if (self.team.interrupt().is_stopped()) return 0;
@@ -102,39 +105,40 @@ void register_mlp(py::module_& module, const char* name) {
               return 0;
             });
           },
-          "x"_a.noconvert(), "training"_a, "step"_a, "out"_a.noconvert())
+          "x"_a.noconvert(), "training"_a, "step"_a, "out"_a.noconvert(), "threads"_a)
       .def(
           "backward",
-          [](Model& self, const Array<T>& grad_output, OptionalArray<T> grad_x) {
+          [](Model& self, const Array<T>& grad_output, OptionalArray<T> grad_x, int threads) {
             T *gx = write(grad_x), *gradient = self.gradient_buffer().data();
             const InUse<T> use(self);
-            compute_interruptible(self.team, [&] {
+            compute_interruptible(self.team, threads, [&] {
               std::copy_n(read(grad_output), grad_output.size(), self.workspace.output_gradient());
               self.mlp.backward(self.team, self.workspace, read(self.input), gx, gradient);
               return 0;
             });
           },
-          "grad_output"_a.noconvert(), "grad_x"_a.noconvert())
+          "grad_output"_a.noconvert(), "grad_x"_a.noconvert(), "threads"_a)
       .def(
           "loss_and_gradient",
           [](Model& self, const Array<T>& x, const py::array& targets, const LossSpec& loss,
              const OptionalArray<T>& sample_weight, const std::string& reduction, double l1,
-             double l2, bool penalize_biases, bool training, uint64_t step,
-             OptionalArray<T> grad_x) {
+             double l2, bool penalize_biases, bool training, uint64_t step, OptionalArray<T> grad_x,
+             int threads) {
             const TargetView<T> view = target_view<T>(targets, sample_weight);
             const LossFunction<T> function(loss);
             T *gx = write(grad_x), *gradient = self.gradient_buffer().data();
             const InUse<T> use(self);
             Team team;
             Workspace<T> workspace;
-            return compute_interruptible(team, [&] {
+            return compute_interruptible(team, threads, [&] {
               return self.mlp.loss_and_gradient(
                   team, workspace, read(x), x.shape(0), view, function, reduction_of(reduction),
                   {l1, l2, penalize_biases}, training, step, gx, gradient);
             });
           },
           "x"_a.noconvert(), "targets"_a, "loss"_a, "sample_weight"_a.noconvert(), "reduction"_a,
-          "l1"_a, "l2"_a, "penalize_biases"_a, "training"_a, "step"_a, "grad_x"_a.noconvert());
+          "l1"_a, "l2"_a, "penalize_biases"_a, "training"_a, "step"_a, "grad_x"_a.noconvert(),
+          "threads"_a);
 }
 
 }  // namespace

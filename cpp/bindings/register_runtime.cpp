@@ -3,6 +3,7 @@
 #include "build_config.hpp"
 #include "kernels/registry.hpp"
 #include "network/initializers.hpp"
+#include "ops/team.hpp"
 #include "register.hpp"
 #include "training/optimizer.hpp"
 #include "training/schedule.hpp"
@@ -101,7 +102,8 @@ void register_runtime(py::module_& module) {
   module.def(
       "set_variant", [](const std::string& name) { set_active_variant(name); }, py::arg("name"));
   module.def("build_config", build_config);
-  module.def("num_threads", [] { return 1; });
+  module.def("num_threads", thread_count);
+  module.def("set_num_threads", set_thread_count, py::arg("threads"));
 }
 
 }  // namespace chainrule::bindings

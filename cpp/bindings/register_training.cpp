@@ -74,6 +74,9 @@ void register_trainer(py::module_& module, const char* name) {
            "model"_a, "loss"_a, "optimizer"_a, "schedule"_a, "l1"_a, "l2"_a, "penalize_biases"_a,
            "clip_norm"_a, "clip_value"_a, "seed"_a, py::keep_alive<1, 2>())
       .def_property(
+          "threads", [](const Bound& self) { return self.trainer.threads; },
+          [](Bound& self, int threads) { self.trainer.threads = threads; })
+      .def_property(
           "epoch", [](const Bound& self) { return self.trainer.epoch; },
           [](Bound& self, int64_t epoch) { self.trainer.epoch = epoch; })
       .def_property(

@@ -68,15 +68,15 @@ void print_elementwise() {
 
 template <class T>
 void print_dense() {
-  Context context;
+  Team team;
   for (const DenseShape& shape : {DenseShape{37, 29, 43}, DenseShape{130, 1100, 70}}) {
     const auto [m, k, n] = shape;
     const std::vector<T> x = uniform<T>(m * k, 1, -1, 1), w = uniform<T>(k * n, 2, -1, 1),
                          b = uniform<T>(n, 3, -1, 1), g = uniform<T>(m * n, 4, -1, 1);
     std::vector<T> y = g, grad_x = x, grad_w = w, grad_b = b;
-    dense_forward<T>(context, shape, x.data(), {w.data()}, b.data(), Activation::tanh, T{0},
-                     nullptr, y.data());
-    dense_backward<T>(context, shape, g.data(), x.data(), {w.data()}, grad_x.data(), grad_w.data(),
+    dense_forward<T>(team, shape, x.data(), w.data(), b.data(), Activation::tanh, T{0}, nullptr,
+                     y.data());
+    dense_backward<T>(team, shape, g.data(), x.data(), w.data(), grad_x.data(), grad_w.data(),
                       grad_b.data());
     Hash hash;
     for (const std::vector<T>* result : {&y, &grad_x, &grad_w, &grad_b}) hash.add(*result);

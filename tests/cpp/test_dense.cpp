@@ -22,6 +22,7 @@ using chainrule::Context;
 using chainrule::DenseShape;
 using chainrule::RandomPurpose;
 using chainrule::RandomStream;
+using chainrule::Team;
 
 constexpr int64_t kGuard = 33;
 
@@ -100,10 +101,11 @@ template <class T>
 void check_panels(const DenseShape& shape, const T* x, const T* weight, const T* bias, const T* y,
                   const T* grad_z, const T* grad_x) {
   Context context;
-  Guarded<T> panels(chainrule::panels_size<T>(shape));
-  Guarded<T> transposed_panels(chainrule::transposed_panels_size<T>(shape));
-  chainrule::pack_weight(shape, weight, panels.data());
-  chainrule::pack_transposed_weight(shape, weight, transposed_panels.data());
+  const chainrule::KernelTable<T>& kernels = context.kernels<T>();
+  Guarded<T> panels(chainrule::panels_size(kernels, shape));
+  Guarded<T> transposed_panels(chainrule::transposed_panels_size(kernels, shape));
+  chainrule::pack_weight(kernels, shape, weight, panels.data());
+  chainrule::pack_transposed_weight(kernels, shape, weight, transposed_panels.data());
   const chainrule::Weight<T> packed{weight, panels.data(), transposed_panels.data()};
   const auto [m, k, n] = shape;
   Guarded<T> other_y(m * n), other_grad_x(m * k);
@@ -119,14 +121,14 @@ void check_panels(const DenseShape& shape, const T* x, const T* weight, const T*
 template <class T>
 void check_shape(const DenseShape& shape, bool is_fused) {
   const auto [m, k, n] = shape;
-  Context context;
+  Team team;
   const Guarded<T> x(m * k, 1), weight(k * n, 2), bias(n, 3), grad_z(m * n, 4);
   Guarded<T> y(m * n), z(m * n), grad_x(m * k), grad_weight(k * n), grad_bias(n);
   Comparison<T> forward{is_fused}, backward{is_fused};
 
   for (const T* b : {bias.data(), static_cast<const T*>(nullptr)}) {
-    chainrule::dense_forward<T>(context, shape, x.data(), {weight.data()}, b, Activation::identity,
-                                T{0}, b != nullptr ? z.data() : nullptr, y.data());
+    chainrule::dense_forward<T>(team, shape, x.data(), weight.data(), b, Activation::identity, T{0},
+                                b != nullptr ? z.data() : nullptr, y.data());
     for (int64_t i = 0; i < m; ++i) {
       for (int64_t j = 0; j < n; ++j) {
         const Chain<T> chain{x.data() + i * k, weight.data() + j, 1, n, k};
@@ -137,8 +139,8 @@ void check_shape(const DenseShape& shape, bool is_fused) {
     }
   }
 
-  chainrule::dense_backward<T>(context, shape, grad_z.data(), x.data(), {weight.data()},
-                               grad_x.data(), grad_weight.data(), grad_bias.data());
+  chainrule::dense_backward<T>(team, shape, grad_z.data(), x.data(), weight.data(), grad_x.data(),
+                               grad_weight.data(), grad_bias.data());
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t p = 0; p < k; ++p) {
       backward.compare({grad_z.data() + i * n, weight.data() + p * n, 1, 1, n}, T{0},
@@ -151,10 +153,9 @@ void check_shape(const DenseShape& shape, bool is_fused) {
                        grad_weight.data()[p * n + j]);
     }
   }
-  chainrule::dense_forward<T>(context, shape, x.data(), {weight.data()}, bias.data(),
+  chainrule::dense_forward<T>(team, shape, x.data(), weight.data(), bias.data(),
                               Activation::identity, T{0}, nullptr, y.data());
-  check_panels(shape, x.data(), {weight.data()}, bias.data(), y.data(), grad_z.data(),
-               grad_x.data());
+  check_panels(shape, x.data(), weight.data(), bias.data(), y.data(), grad_z.data(), grad_x.data());
   const T one = 1;
   for (int64_t j = 0; j < n; ++j) {
     backward.compare({&one, grad_z.data() + j, 0, n, m}, T{0}, grad_bias.data()[j]);
@@ -202,20 +203,20 @@ TEST_CASE("dense in float is the chain of its definition") { check_all_shapes<fl
 TEST_CASE("dense in double is the chain of its definition") { check_all_shapes<double>(); }
 
 TEST_CASE("backward writes what is asked for") {
-  Context context;
+  Team team;
   const DenseShape shape{9, 6, 5};
   const Guarded<float> x(54, 1), weight(30, 2), grad_z(45, 4);
   Guarded<float> all_x(54), all_weight(30), all_bias(5), only(54);
-  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), {weight.data()},
+  chainrule::dense_backward<float>(team, shape, grad_z.data(), x.data(), weight.data(),
                                    all_x.data(), all_weight.data(), all_bias.data());
-  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), {weight.data()},
-                                   only.data(), nullptr, nullptr);
+  chainrule::dense_backward<float>(team, shape, grad_z.data(), x.data(), weight.data(), only.data(),
+                                   nullptr, nullptr);
   CHECK(std::memcmp(only.data(), all_x.data(), 54 * sizeof(float)) == 0);
-  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), {weight.data()},
-                                   nullptr, only.data(), nullptr);
+  chainrule::dense_backward<float>(team, shape, grad_z.data(), x.data(), weight.data(), nullptr,
+                                   only.data(), nullptr);
   CHECK(std::memcmp(only.data(), all_weight.data(), 30 * sizeof(float)) == 0);
-  chainrule::dense_backward<float>(context, shape, grad_z.data(), x.data(), {weight.data()},
-                                   nullptr, nullptr, only.data());
+  chainrule::dense_backward<float>(team, shape, grad_z.data(), x.data(), weight.data(), nullptr,
+                                   nullptr, only.data());
   CHECK(std::memcmp(only.data(), all_bias.data(), 5 * sizeof(float)) == 0);
 }
 

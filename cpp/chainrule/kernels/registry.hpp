@@ -23,13 +23,18 @@ const Variant& active_variant();
 void set_active_variant(std::string_view name);
 
 template <class T>
-const KernelTable<T>& active_kernels() {
+const KernelTable<T>& kernels_of(const Variant& variant) {
   if constexpr (std::is_same_v<T, float>) {
-    return active_variant().single_precision;
+    return variant.single_precision;
   } else {
     static_assert(std::is_same_v<T, double>);
-    return active_variant().double_precision;
+    return variant.double_precision;
   }
+}
+
+template <class T>
+const KernelTable<T>& active_kernels() {
+  return kernels_of<T>(active_variant());
 }
 
 }  // namespace chainrule

@@ -8,21 +8,16 @@
 
 namespace chainrule {
 
-// Blocks of even number and size. 64 rows of a layer stay in a second-level cache beside its
-// weight; weights that do not fit there are read once per block, so its blocks are larger.
+// Blocks of rows that go through the layers first .. end - 1.
 template <class T>
 template <class Body>
-void Mlp<T>::for_row_blocks(Team& team, int64_t rows, const Body& body) const {
-  constexpr int64_t kFewest = 32, kSmall = 64, kLarge = 256, kHuge = 512;
-  constexpr int64_t kSmallBytes = int64_t{1} << 20, kLargeBytes = int64_t{8} << 20;
-  const int64_t bytes = largest_weight_ * int64_t{sizeof(T)};
-  const int64_t most = bytes <= kSmallBytes ? kSmall : (bytes <= kLargeBytes ? kLarge : kHuge);
-  const int64_t count = rows < kFewest ? 1 : 2 * ((rows + 2 * most - 1) / (2 * most));
-  const int64_t size = (rows + count - 1) / count;
-  team.run(count, [&](Context& context, int64_t block) {
-    const int64_t first = std::min(rows, block * size);
-    body(context, RowRange{first, std::min(size, rows - first)});
-  });
+void Mlp<T>::for_blocks(Team& team, int64_t rows, size_t first, size_t end,
+                        const Body& body) const {
+  int64_t work = 0;
+  for (size_t i = first; i < end; ++i) {
+    work += rows * specs_[i].out_features * (layer_inputs(i) + 2 * kElementWork);
+  }
+  for_row_blocks(team, rows, largest_weight_ * int64_t{sizeof(T)}, work, body);
 }
 
 template <class T>
@@ -33,25 +28,28 @@ DenseShape Mlp<T>::shape(size_t layer, int64_t rows) const {
 // Packs the weights that have room for their panels and enough rows to gain from them.
 template <class T>
 void Mlp<T>::pack_weights(Team& team, Workspace<T>& workspace, bool for_backward) const {
-  team.run(static_cast<int64_t>(specs_.size()), [&](Context&, int64_t layer) {
-    const auto i = static_cast<size_t>(layer);
-    LayerWorkspace<T>& w = workspace.layers[i];
-    const DenseShape size = shape(i, workspace.rows);
-    const T* weight = parameter(offsets_[i].weight);
-    if (for_backward) {
-      if (!w.transposed_panels.empty()) {
-        pack_transposed_weight(size, weight, w.transposed_panels.data());
-      }
-    } else if (!w.panels.empty() && gains_from_panels<T>(size)) {
-      pack_weight(size, weight, w.panels.data());
-    }
-  });
+  const KernelTable<T>& kernels = team.kernels<T>();
+  team.run(static_cast<int64_t>(specs_.size()), parameters_.size() * kElementWork,
+           [&](Context&, int64_t layer) {
+             const auto i = static_cast<size_t>(layer);
+             LayerWorkspace<T>& w = workspace.layers[i];
+             const DenseShape size = shape(i, workspace.rows);
+             const T* weight = parameter(offsets_[i].weight);
+             if (for_backward) {
+               if (w.transposed_panels.empty()) return;
+               pack_transposed_weight(kernels, size, weight, w.transposed_panels.data());
+             } else if (!w.panels.empty() && gains_from_panels(kernels, size)) {
+               pack_weight(kernels, size, weight, w.panels.data());
+             }
+           });
 }
 
 template <class T>
-Weight<T> Mlp<T>::weight(const Workspace<T>& workspace, size_t layer) const {
+Weight<T> Mlp<T>::weight(const Context& context, const Workspace<T>& workspace,
+                         size_t layer) const {
   const LayerWorkspace<T>& w = workspace.layers[layer];
-  const bool is_packed = !w.panels.empty() && gains_from_panels<T>(shape(layer, workspace.rows));
+  const bool is_packed =
+      !w.panels.empty() && gains_from_panels(context.kernels<T>(), shape(layer, workspace.rows));
   return {parameter(offsets_[layer].weight), is_packed ? w.panels.data() : nullptr,
           w.transposed_panels.empty() ? nullptr : w.transposed_panels.data()};
 }
@@ -69,18 +67,18 @@ void Mlp<T>::forward_rows(Context& context, Workspace<T>& workspace, size_t laye
   const int64_t at = rows.first * size.out_features;
   const bool keeps_input = !has_norm && info(spec.activation).saved == Saved::input;
   dense_forward<T>(
-      context, size, input + rows.first * size.in_features, weight(workspace, layer),
+      context, size, input + rows.first * size.in_features, weight(context, workspace, layer),
       parameter(offsets_[layer].bias), has_norm ? Activation::identity : spec.activation,
       static_cast<T>(spec.parameter), keeps_input ? w.preactivation.data() + at : nullptr,
       (has_norm ? w.normalized : w.activated).data() + at);
-  if (!mixes_rows(layer, workspace)) finish_forward_rows(workspace, layer, rows, step);
+  if (!mixes_rows(layer, workspace)) finish_forward_rows(context, workspace, layer, rows, step);
 }
 
 // Norm, its activation, and dropout.
 template <class T>
-void Mlp<T>::finish_forward_rows(Workspace<T>& workspace, size_t layer, RowRange rows,
-                                 uint64_t step) const {
-  const KernelTable<T>& kernels = active_kernels<T>();
+void Mlp<T>::finish_forward_rows(const Context& context, Workspace<T>& workspace, size_t layer,
+                                 RowRange rows, uint64_t step) const {
+  const KernelTable<T>& kernels = context.kernels<T>();
   const LayerSpec& spec = specs_[layer];
   LayerWorkspace<T>& w = workspace.layers[layer];
   const int64_t at = rows.first * spec.out_features, size = rows.count * spec.out_features;
@@ -124,9 +122,8 @@ NormForward<T> Mlp<T>::norm_forward(LayerWorkspace<T>& w, size_t layer, RowRange
 
 // What batch norm needs of all rows: in training the batch's statistics, else the running ones.
 template <class T>
-void Mlp<T>::prepare_batch_norm(LayerWorkspace<T>& w, size_t layer, int64_t rows,
-                                bool training) const {
-  const KernelTable<T>& kernels = active_kernels<T>();
+void Mlp<T>::prepare_batch_norm(const KernelTable<T>& kernels, LayerWorkspace<T>& w, size_t layer,
+                                int64_t rows, bool training) const {
   const int64_t width = specs_[layer].out_features;
   if (!training) {
     const T* running = running_.data() + offsets_[layer].running;
@@ -141,7 +138,8 @@ void Mlp<T>::prepare_batch_norm(LayerWorkspace<T>& w, size_t layer, int64_t rows
 template <class T>
 const T* Mlp<T>::forward(Team& team, Workspace<T>& workspace, const T* x, int64_t rows,
                          bool training, uint64_t step) const {
-  workspace.reserve(rows, in_features_, specs_, training);
+  const KernelTable<T>& kernels = team.kernels<T>();
+  workspace.reserve(kernels, rows, in_features_, specs_, training);
   workspace.rows = rows;
   workspace.training = training;
   const size_t layers = specs_.size();
@@ -149,22 +147,24 @@ const T* Mlp<T>::forward(Team& team, Workspace<T>& workspace, const T* x, int64_
     LayerWorkspace<T>& w = workspace.layers[i];
     const bool drops = training && specs_[i].dropout > 0;
     w.output = drops ? w.dropped.data() : w.activated.data();
-    if (specs_[i].norm == Norm::kBatch && !training) prepare_batch_norm(w, i, rows, false);
+    if (specs_[i].norm == Norm::kBatch && !training) {
+      prepare_batch_norm(kernels, w, i, rows, false);
+    }
   }
   pack_weights(team, workspace, false);
   for (size_t begin = 0; begin < layers;) {
     size_t end = begin + 1;
     while (end < layers && !mixes_rows(end - 1, workspace)) ++end;
-    for_row_blocks(team, rows, [&](Context& context, RowRange block) {
+    for_blocks(team, rows, begin, end, [&](Context& context, RowRange block) {
       for (size_t i = begin; i < end && !context.stop_requested(); ++i) {
         forward_rows(context, workspace, i, x, block, step);
       }
     });
     if (team.interrupt().is_stopped()) break;
     if (mixes_rows(end - 1, workspace)) {
-      prepare_batch_norm(workspace.layers[end - 1], end - 1, rows, true);
-      for_row_blocks(team, rows, [&](Context&, RowRange block) {
-        finish_forward_rows(workspace, end - 1, block, step);
+      prepare_batch_norm(kernels, workspace.layers[end - 1], end - 1, rows, true);
+      for_blocks(team, rows, end - 1, end, [&](Context& context, RowRange block) {
+        finish_forward_rows(context, workspace, end - 1, block, step);
       });
     }
     begin = end;
@@ -175,8 +175,9 @@ const T* Mlp<T>::forward(Team& team, Workspace<T>& workspace, const T* x, int64_
 // The backward pass of some rows through dropout, activation and layer norm: from the gradient with
 // respect to the layer's output to that with respect to its product, or to batch norm's result.
 template <class T>
-void Mlp<T>::backward_rows(Workspace<T>& workspace, size_t layer, RowRange rows) const {
-  const KernelTable<T>& kernels = active_kernels<T>();
+void Mlp<T>::backward_rows(const Context& context, Workspace<T>& workspace, size_t layer,
+                           RowRange rows) const {
+  const KernelTable<T>& kernels = context.kernels<T>();
   const LayerSpec& spec = specs_[layer];
   LayerWorkspace<T>& w = workspace.layers[layer];
   const int64_t at = rows.first * spec.out_features, size = rows.count * spec.out_features;
@@ -222,9 +223,9 @@ void Mlp<T>::backward(Team& team, Workspace<T>& workspace, const T* x, T* grad_x
     T* grad_input = layer == 0 ? grad_x : workspace.layers[layer - 1].gradient.data();
     if (grad_input == nullptr) return;
     const DenseShape size = shape(layer, block.count);
-    dense_input_gradient(context, size,
-                         workspace.layers[layer].product_gradient + block.first * size.out_features,
-                         weight(workspace, layer), grad_input + block.first * size.in_features);
+    dense_input_gradient(
+        context, size, workspace.layers[layer].product_gradient + block.first * size.out_features,
+        weight(context, workspace, layer), grad_input + block.first * size.in_features);
   };
   pack_weights(team, workspace, true);
   // From the last layer down to the next batch norm, which needs all rows before it goes on.
@@ -232,16 +233,16 @@ void Mlp<T>::backward(Team& team, Workspace<T>& workspace, const T* x, T* grad_x
     size_t begin = end - 1;
     while (begin > 0 && specs_[begin].norm != Norm::kBatch) --begin;
     const bool ends_in_batch_norm = specs_[begin].norm == Norm::kBatch;
-    for_row_blocks(team, rows, [&](Context& context, RowRange block) {
+    for_blocks(team, rows, begin, end, [&](Context& context, RowRange block) {
       for (size_t i = end; i-- > begin && !context.stop_requested();) {
-        backward_rows(workspace, i, block);
+        backward_rows(context, workspace, i, block);
         if (i > begin || !ends_in_batch_norm) input_gradient_rows(context, i, block);
       }
     });
     if (team.interrupt().is_stopped()) return;
     if (ends_in_batch_norm) {
-      active_kernels<T>().batch_norm_backward(norm_backward(workspace, begin, {0, rows}, gradient));
-      for_row_blocks(team, rows, [&](Context& context, RowRange block) {
+      team.kernels<T>().batch_norm_backward(norm_backward(workspace, begin, {0, rows}, gradient));
+      for_blocks(team, rows, begin, begin + 1, [&](Context& context, RowRange block) {
         input_gradient_rows(context, begin, block);
       });
     }
@@ -255,17 +256,17 @@ template <class T>
 void Mlp<T>::parameter_gradients(Team& team, Workspace<T>& workspace, const T* x,
                                  T* gradient) const {
   const int64_t rows = workspace.rows;
+  const auto parts = [&](size_t layer) {
+    return parameter_gradient_parts(team.kernels<T>(), shape(layer, rows));
+  };
   int64_t pieces = 0;
-  for (size_t i = 0; i < specs_.size(); ++i) pieces += parameter_gradient_parts<T>(shape(i, rows));
-  team.run(pieces, [&](Context& context, int64_t piece) {
+  for (size_t i = 0; i < specs_.size(); ++i) pieces += parts(i);
+  team.run(pieces, rows * parameters_.size(), [&](Context& context, int64_t piece) {
     size_t layer = specs_.size() - 1;
-    for (int64_t parts; piece >= (parts = parameter_gradient_parts<T>(shape(layer, rows)));) {
-      piece -= parts;
-      --layer;
-    }
+    for (; piece >= parts(layer); --layer) piece -= parts(layer);
     const Offsets& at = offsets_[layer];
     if (piece == 0 && specs_[layer].norm == Norm::kLayer) {
-      active_kernels<T>().norm_parameter_gradients(
+      context.kernels<T>().norm_parameter_gradients(
           norm_backward(workspace, layer, {0, rows}, gradient));
     }
     dense_parameter_gradients<T>(context, shape(layer, rows), piece,
@@ -283,7 +284,7 @@ void Mlp<T>::predict(Team& team, const T* x, int64_t rows, T* out) const {
   for (const LayerSpec& spec : specs_) widths += spec.out_features;
   const int64_t chunk = std::clamp(kElements / widths, kFewest, kMost);
   Workspace<T> workspace;
-  workspace.reserve(std::min(rows, chunk), in_features_, specs_, false);
+  workspace.reserve(team.kernels<T>(), std::min(rows, chunk), in_features_, specs_, false);
   for (int64_t r = 0; r < rows; r += chunk) {
     const int64_t count = std::min(chunk, rows - r);
     const T* outputs = forward(team, workspace, x + r * in_features_, count, false, 0);
@@ -297,7 +298,7 @@ double Mlp<T>::loss_and_gradient(Team& team, Workspace<T>& workspace, const T* x
                                  const TargetView<T>& targets, const LossFunction<T>& loss,
                                  Reduction reduction, const Penalty& penalty, bool training,
                                  uint64_t step, T* grad_x, T* gradient) const {
-  workspace.reserve(rows, in_features_, specs_, true);
+  workspace.reserve(team.kernels<T>(), rows, in_features_, specs_, true);
   const T* outputs = forward(team, workspace, x, rows, training, step);
   if (team.interrupt().is_stopped()) return 0;
   double value =
@@ -305,7 +306,7 @@ double Mlp<T>::loss_and_gradient(Team& team, Workspace<T>& workspace, const T* x
   backward(team, workspace, x, grad_x, gradient);
   for (const ParameterBlock& block : blocks_) {
     if (!penalty.applies_to(block)) continue;
-    value += active_kernels<T>()
+    value += team.kernels<T>()
                  .finish_gradient(gradient + block.offset, parameters_.data() + block.offset,
                                   block.size(), static_cast<T>(penalty.l1),
                                   static_cast<T>(penalty.l2), T{1}, false)

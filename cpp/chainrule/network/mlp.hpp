@@ -90,10 +90,6 @@ class Mlp {
                     : T{1};
   }
 
-  struct RowRange {
-    int64_t first, count;
-  };
-
   // Where the parts of a layer lie in the buffers; -1: it has none.
   struct Offsets {
     int64_t weight = -1, bias = -1, scale = -1, shift = -1, running = -1;
@@ -112,16 +108,18 @@ class Mlp {
   }
 
   template <class Body>
-  void for_row_blocks(Team& team, int64_t rows, const Body& body) const;
+  void for_blocks(Team& team, int64_t rows, size_t first, size_t end, const Body& body) const;
   void pack_weights(Team& team, Workspace<T>& workspace, bool for_backward) const;
-  Weight<T> weight(const Workspace<T>& workspace, size_t layer) const;
+  Weight<T> weight(const Context& context, const Workspace<T>& workspace, size_t layer) const;
 
   void forward_rows(Context& context, Workspace<T>& workspace, size_t layer, const T* x,
                     RowRange rows, uint64_t step) const;
-  void finish_forward_rows(Workspace<T>& workspace, size_t layer, RowRange rows,
-                           uint64_t step) const;
-  void prepare_batch_norm(LayerWorkspace<T>& w, size_t layer, int64_t rows, bool training) const;
-  void backward_rows(Workspace<T>& workspace, size_t layer, RowRange rows) const;
+  void finish_forward_rows(const Context& context, Workspace<T>& workspace, size_t layer,
+                           RowRange rows, uint64_t step) const;
+  void prepare_batch_norm(const KernelTable<T>& kernels, LayerWorkspace<T>& w, size_t layer,
+                          int64_t rows, bool training) const;
+  void backward_rows(const Context& context, Workspace<T>& workspace, size_t layer,
+                     RowRange rows) const;
   void parameter_gradients(Team& team, Workspace<T>& workspace, const T* x, T* gradient) const;
   NormForward<T> norm_forward(LayerWorkspace<T>& w, size_t layer, RowRange rows, T* y) const;
   // `gradient` is null when only rows are asked for.

@@ -34,8 +34,8 @@ struct Workspace {
   static constexpr int64_t kMaxPanelBytes = int64_t{48} << 20;
 
   // Room for batches of up to `capacity` rows. Contents are lost when it grows.
-  void reserve(int64_t capacity, int64_t in_features, const std::vector<LayerSpec>& specs,
-               bool for_training) {
+  void reserve(const KernelTable<T>& kernels, int64_t capacity, int64_t in_features,
+               const std::vector<LayerSpec>& specs, bool for_training) {
     layers.resize(specs.size());
     for (size_t i = 0; i < specs.size(); ++i) {
       const LayerSpec& spec = specs[i];
@@ -62,7 +62,7 @@ struct Workspace {
             spec.norm != Norm::kNone ? layer.gradient_z.data() : layer.gradient.data();
       }
     }
-    reserve_panels(capacity, in_features, specs, for_training);
+    reserve_panels(kernels, capacity, in_features, specs, for_training);
   }
 
   // Where the caller of backward writes the gradient with respect to the outputs.
@@ -74,20 +74,20 @@ struct Workspace {
   bool training = false;
 
  private:
-  void reserve_panels(int64_t capacity, int64_t in_features, const std::vector<LayerSpec>& specs,
-                      bool for_training) {
+  void reserve_panels(const KernelTable<T>& kernels, int64_t capacity, int64_t in_features,
+                      const std::vector<LayerSpec>& specs, bool for_training) {
     int64_t bytes = 0, inputs = in_features;
     for (const LayerSpec& spec : specs) {
-      bytes += 2 * panels_size<T>({capacity, inputs, spec.out_features}) * int64_t{sizeof(T)};
+      bytes += 2 * panels_size(kernels, {capacity, inputs, spec.out_features}) * int64_t{sizeof(T)};
       inputs = spec.out_features;
     }
     if (bytes > kMaxPanelBytes) return;
     inputs = in_features;
     for (size_t i = 0; i < specs.size(); ++i) {
       const DenseShape shape{capacity, inputs, specs[i].out_features};
-      if (gains_from_panels<T>(shape)) layers[i].panels.reserve(panels_size<T>(shape));
+      if (gains_from_panels(kernels, shape)) layers[i].panels.reserve(panels_size(kernels, shape));
       if (for_training && i > 0) {
-        layers[i].transposed_panels.reserve(transposed_panels_size<T>(shape));
+        layers[i].transposed_panels.reserve(transposed_panels_size(kernels, shape));
       }
       inputs = specs[i].out_features;
     }

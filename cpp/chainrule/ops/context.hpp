@@ -1,11 +1,12 @@
-// What one thread needs for an operation besides its operands: room to pack and a way to be
-// stopped. Owned by a Team (ops/team.hpp) or by a call; used by ops.
+// What one thread needs for an operation besides its operands: the kernels, room to pack and a way
+// to be stopped. Owned by a Team (ops/team.hpp) or by a call; used by ops.
 #pragma once
 
 #include <cstddef>
 
 #include "base/aligned_buffer.hpp"
 #include "base/interrupt.hpp"
+#include "kernels/registry.hpp"
 
 namespace chainrule {
 
@@ -16,21 +17,31 @@ inline constexpr int64_t kPanelRowBytes = 2 * 64;
 
 class Context {
  public:
-  // Never stopped.
-  Context() = default;
-  explicit Context(Interrupt& interrupt) : interrupt_(&interrupt) {}
+  // With the active variant, never stopped.
+  Context() : variant_(&active_variant()) {}
+  // Of a team: only the thread that called may poll for it.
+  Context(Interrupt& interrupt, bool may_poll) : interrupt_(&interrupt), may_poll_(may_poll) {}
+
+  // The variant stays the same during an operation, even when another one is made active.
+  void use(const Variant& variant) { variant_ = &variant; }
+  template <class T>
+  const KernelTable<T>& kernels() const {
+    return kernels_of<T>(*variant_);
+  }
 
   // Room for one panel, made when first asked for.
   template <class T>
   T* panel() {
-    panel_.reserve(kDepthBlock * kPanelRowBytes);
+    reserve_panel();
     return reinterpret_cast<T*>(panel_.data());
   }
+  void reserve_panel() { panel_.reserve(kDepthBlock * kPanelRowBytes); }
+
   // Asks for a stop after `work` more multiply-adds; reads the clock only after many of them.
   bool stop_requested(int64_t work = 0) {
     if (interrupt_ == nullptr) return false;
     work_ += work;
-    if (work_ < kWorkBetweenPolls) return interrupt_->is_stopped();
+    if (work_ < kWorkBetweenPolls || !may_poll_) return interrupt_->is_stopped();
     work_ = 0;
     return interrupt_->stop_requested();
   }
@@ -39,7 +50,9 @@ class Context {
   // Tens of microseconds.
   static constexpr int64_t kWorkBetweenPolls = int64_t{1} << 20;
 
+  const Variant* variant_ = nullptr;
   Interrupt* interrupt_ = nullptr;
+  bool may_poll_ = true;
   int64_t work_ = 0;
   AlignedBuffer<std::byte> panel_;
 };

@@ -38,9 +38,9 @@ struct Result {
 constexpr int64_t kFarApartBytes = 512, kTilesToGain = 4;
 
 template <class T>
-bool gains_from_packing(int64_t rows, int64_t row_stride) {
+bool gains_from_packing(const KernelTable<T>& kernels, int64_t rows, int64_t row_stride) {
   return row_stride * int64_t{sizeof(T)} >= kFarApartBytes &&
-         rows >= kTilesToGain * active_kernels<T>().tile_rows;
+         rows >= kTilesToGain * kernels.tile_rows;
 }
 
 template <class T>
@@ -61,9 +61,9 @@ void pack_block(const KernelTable<T>& kernels, const Operand<T>& b, int64_t k, i
 template <class T>
 void product(Context& context, int64_t m, int64_t n, int64_t k, const Operand<T>& a,
              const Operand<T>& b, const T* panels, const Result<T>& c) {
-  const KernelTable<T>& kernels = active_kernels<T>();
+  const KernelTable<T>& kernels = context.kernels<T>();
   const int64_t width = kernels.panel_columns;
-  const bool packs = b.column_stride != 1 || gains_from_packing<T>(m, b.row_stride);
+  const bool packs = b.column_stride != 1 || gains_from_packing(kernels, m, b.row_stride);
   for (int64_t j = 0; j < n; j += width) {
     const int64_t columns = std::min(width, n - j);
     int64_t p = 0;
@@ -99,8 +99,8 @@ void product(Context& context, int64_t m, int64_t n, int64_t k, const Operand<T>
 
 // All panels of B (k x n), one after the other.
 template <class T>
-void pack_panels(const Operand<T>& b, int64_t k, int64_t n, T* panels) {
-  const KernelTable<T>& kernels = active_kernels<T>();
+void pack_panels(const KernelTable<T>& kernels, const Operand<T>& b, int64_t k, int64_t n,
+                 T* panels) {
   const int64_t width = kernels.panel_columns;
   for (int64_t j = 0; j < n; j += width) {
     pack_block(kernels, {b.data + j * b.column_stride, b.row_stride, b.column_stride}, k,
@@ -109,44 +109,47 @@ void pack_panels(const Operand<T>& b, int64_t k, int64_t n, T* panels) {
 }
 
 template <class T>
-int64_t rounded_to_panels(int64_t columns) {
-  const int64_t width = active_kernels<T>().panel_columns;
+int64_t rounded_to_panels(const KernelTable<T>& kernels, int64_t columns) {
+  const int64_t width = kernels.panel_columns;
   return (columns + width - 1) / width * width;
 }
 
 }  // namespace
 
 template <class T>
-int64_t panels_size(const DenseShape& shape) {
-  return shape.in_features * rounded_to_panels<T>(shape.out_features);
+int64_t panels_size(const KernelTable<T>& kernels, const DenseShape& shape) {
+  return shape.in_features * rounded_to_panels(kernels, shape.out_features);
 }
 
 template <class T>
-int64_t transposed_panels_size(const DenseShape& shape) {
-  return shape.out_features * rounded_to_panels<T>(shape.in_features);
+int64_t transposed_panels_size(const KernelTable<T>& kernels, const DenseShape& shape) {
+  return shape.out_features * rounded_to_panels(kernels, shape.in_features);
 }
 
 template <class T>
-bool gains_from_panels(const DenseShape& shape) {
-  return gains_from_packing<T>(shape.batch_size, shape.out_features);
+bool gains_from_panels(const KernelTable<T>& kernels, const DenseShape& shape) {
+  return gains_from_packing(kernels, shape.batch_size, shape.out_features);
 }
 
 template <class T>
-void pack_weight(const DenseShape& shape, const T* weight, T* panels) {
-  pack_panels(matrix(weight, shape.out_features), shape.in_features, shape.out_features, panels);
-}
-
-template <class T>
-void pack_transposed_weight(const DenseShape& shape, const T* weight, T* panels) {
-  pack_panels(transposed(weight, shape.out_features), shape.out_features, shape.in_features,
+void pack_weight(const KernelTable<T>& kernels, const DenseShape& shape, const T* weight,
+                 T* panels) {
+  pack_panels(kernels, matrix(weight, shape.out_features), shape.in_features, shape.out_features,
               panels);
+}
+
+template <class T>
+void pack_transposed_weight(const KernelTable<T>& kernels, const DenseShape& shape, const T* weight,
+                            T* panels) {
+  pack_panels(kernels, transposed(weight, shape.out_features), shape.out_features,
+              shape.in_features, panels);
 }
 
 template <class T>
 void dense_forward(Context& context, const DenseShape& shape, const T* x, const Weight<T>& weight,
                    const T* bias, Activation activation, T parameter, T* preactivation, T* y) {
   const auto [m, k, n] = shape;
-  const KernelTable<T>& kernels = active_kernels<T>();
+  const KernelTable<T>& kernels = context.kernels<T>();
   T* z = preactivation != nullptr ? preactivation : y;
   if (n == 1 && m >= kernels.panel_columns) {
     // As a row: z^T = b + w^T x^T fills whole vectors, with the same chains.
@@ -170,15 +173,15 @@ void dense_input_gradient(Context& context, const DenseShape& shape, const T* gr
 }
 
 template <class T>
-int64_t parameter_gradient_parts(const DenseShape& shape) {
-  return rounded_to_panels<T>(shape.out_features) / active_kernels<T>().panel_columns;
+int64_t parameter_gradient_parts(const KernelTable<T>& kernels, const DenseShape& shape) {
+  return rounded_to_panels(kernels, shape.out_features) / kernels.panel_columns;
 }
 
 template <class T>
 void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t part,
                                const T* grad_z, const T* x, T* grad_weight, T* grad_bias) {
   const auto [m, k, n] = shape;
-  const KernelTable<T>& kernels = active_kernels<T>();
+  const KernelTable<T>& kernels = context.kernels<T>();
   const int64_t first = part * kernels.panel_columns;
   const int64_t columns = std::min(kernels.panel_columns, n - first);
   if (grad_bias != nullptr) {
@@ -195,28 +198,59 @@ void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_
 }
 
 template <class T>
-void dense_backward(Context& context, const DenseShape& shape, const T* grad_z, const T* x,
-                    const Weight<T>& weight, T* grad_x, T* grad_weight, T* grad_bias) {
-  for (int64_t part = 0; part < parameter_gradient_parts<T>(shape); ++part) {
-    dense_parameter_gradients(context, shape, part, grad_z, x, grad_weight, grad_bias);
+void dense_forward(Team& team, const DenseShape& shape, const T* x, const T* weight, const T* bias,
+                   Activation activation, T parameter, T* preactivation, T* y) {
+  const auto [m, k, n] = shape;
+  const KernelTable<T>& kernels = team.kernels<T>();
+  AlignedBuffer<T> panels;
+  if (gains_from_panels(kernels, shape)) {
+    panels = AlignedBuffer<T>(panels_size(kernels, shape));
+    pack_weight(kernels, shape, weight, panels.data());
   }
-  if (grad_x != nullptr) dense_input_gradient(context, shape, grad_z, weight, grad_x);
+  const Weight<T> packed{weight, panels.data()};
+  for_row_blocks(team, m, k * n * int64_t{sizeof(T)}, m * n * (k + kElementWork),
+                 [&](Context& context, RowRange rows) {
+                   T* z = preactivation == nullptr ? nullptr : preactivation + rows.first * n;
+                   dense_forward(context, {rows.count, k, n}, x + rows.first * k, packed, bias,
+                                 activation, parameter, z, y + rows.first * n);
+                 });
+}
+
+template <class T>
+void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const T* x,
+                    const T* weight, T* grad_x, T* grad_weight, T* grad_bias) {
+  const auto [m, k, n] = shape;
+  const KernelTable<T>& kernels = team.kernels<T>();
+  team.run(parameter_gradient_parts(kernels, shape), m * n * (k + kElementWork),
+           [&](Context& context, int64_t part) {
+             dense_parameter_gradients(context, shape, part, grad_z, x, grad_weight, grad_bias);
+           });
+  if (grad_x == nullptr) return;
+  AlignedBuffer<T> panels(transposed_panels_size(kernels, shape));
+  pack_transposed_weight(kernels, shape, weight, panels.data());
+  const Weight<T> packed{weight, nullptr, panels.data()};
+  for_row_blocks(team, m, k * n * int64_t{sizeof(T)}, m * n * k,
+                 [&](Context& context, RowRange rows) {
+                   dense_input_gradient(context, {rows.count, k, n}, grad_z + rows.first * n,
+                                        packed, grad_x + rows.first * k);
+                 });
 }
 
 #define CHAINRULE_INSTANTIATE(T)                                                                   \
-  template int64_t panels_size<T>(const DenseShape&);                                              \
-  template int64_t transposed_panels_size<T>(const DenseShape&);                                   \
-  template bool gains_from_panels<T>(const DenseShape&);                                           \
-  template void pack_weight(const DenseShape&, const T*, T*);                                      \
-  template void pack_transposed_weight(const DenseShape&, const T*, T*);                           \
+  template int64_t panels_size(const KernelTable<T>&, const DenseShape&);                          \
+  template int64_t transposed_panels_size(const KernelTable<T>&, const DenseShape&);               \
+  template bool gains_from_panels(const KernelTable<T>&, const DenseShape&);                       \
+  template void pack_weight(const KernelTable<T>&, const DenseShape&, const T*, T*);               \
+  template void pack_transposed_weight(const KernelTable<T>&, const DenseShape&, const T*, T*);    \
   template void dense_forward(Context&, const DenseShape&, const T*, const Weight<T>&, const T*,   \
                               Activation, T, T*, T*);                                              \
   template void dense_input_gradient(Context&, const DenseShape&, const T*, const Weight<T>&, T*); \
-  template int64_t parameter_gradient_parts<T>(const DenseShape&);                                 \
+  template int64_t parameter_gradient_parts(const KernelTable<T>&, const DenseShape&);             \
   template void dense_parameter_gradients(Context&, const DenseShape&, int64_t, const T*,          \
                                           const T*, T*, T*);                                       \
-  template void dense_backward(Context&, const DenseShape&, const T*, const T*, const Weight<T>&,  \
-                               T*, T*, T*);
+  template void dense_forward(Team&, const DenseShape&, const T*, const T*, const T*, Activation,  \
+                              T, T*, T*);                                                          \
+  template void dense_backward(Team&, const DenseShape&, const T*, const T*, const T*, T*, T*, T*);
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)
 #undef CHAINRULE_INSTANTIATE

@@ -9,7 +9,8 @@
 #include <cstdint>
 
 #include "kernels/lists.hpp"
-#include "ops/context.hpp"
+#include "ops/row_blocks.hpp"
+#include "ops/team.hpp"
 
 namespace chainrule {
 
@@ -27,18 +28,20 @@ struct Weight {
 };
 
 // Elements of the packed panels of a weight, and whether dense_forward gains from them.
-// dense_input_gradient always does.
+// dense_input_gradient always does. Panels belong to the kernels that they were packed with.
 template <class T>
-int64_t panels_size(const DenseShape& shape);
+int64_t panels_size(const KernelTable<T>& kernels, const DenseShape& shape);
 template <class T>
-int64_t transposed_panels_size(const DenseShape& shape);
+int64_t transposed_panels_size(const KernelTable<T>& kernels, const DenseShape& shape);
 template <class T>
-bool gains_from_panels(const DenseShape& shape);
+bool gains_from_panels(const KernelTable<T>& kernels, const DenseShape& shape);
 
 template <class T>
-void pack_weight(const DenseShape& shape, const T* weight, T* panels);
+void pack_weight(const KernelTable<T>& kernels, const DenseShape& shape, const T* weight,
+                 T* panels);
 template <class T>
-void pack_transposed_weight(const DenseShape& shape, const T* weight, T* panels);
+void pack_transposed_weight(const KernelTable<T>& kernels, const DenseShape& shape, const T* weight,
+                            T* panels);
 
 // y = f(z), z = x W + b. The bias may be null. z is kept in `preactivation` when that is not null.
 template <class T>
@@ -53,14 +56,17 @@ void dense_input_gradient(Context& context, const DenseShape& shape, const T* gr
 // grad_weight = x^T grad_z and grad_bias = column sums of grad_z, each unless it is null; in parts
 // of some columns, part = 0 .. parameter_gradient_parts - 1.
 template <class T>
-int64_t parameter_gradient_parts(const DenseShape& shape);
+int64_t parameter_gradient_parts(const KernelTable<T>& kernels, const DenseShape& shape);
 template <class T>
 void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t part,
                                const T* grad_z, const T* x, T* grad_weight, T* grad_bias);
 
-// Both, all parts; each output unless it is null.
+// The layer by itself, the work divided among a team; each output unless it is null.
 template <class T>
-void dense_backward(Context& context, const DenseShape& shape, const T* grad_z, const T* x,
-                    const Weight<T>& weight, T* grad_x, T* grad_weight, T* grad_bias);
+void dense_forward(Team& team, const DenseShape& shape, const T* x, const T* weight, const T* bias,
+                   Activation activation, T parameter, T* preactivation, T* y);
+template <class T>
+void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const T* x,
+                    const T* weight, T* grad_x, T* grad_weight, T* grad_bias);
 
 }  // namespace chainrule

@@ -1,33 +1,76 @@
-// Who does the work of a network's passes, piece by piece. One per trainer or call; used by
-// network and training. The pieces of a run are independent, and which there are depends on the
-// problem alone.
+// Who does the work of an operation, piece by piece, on one thread or several. One per trainer,
+// network or call; used by ops, network and training. The pieces of a run are independent, and
+// which there are depends on the problem alone, so the number of threads changes no bit.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <vector>
 
+#include "base/thread_count.hpp"
+#include "base/thread_pool.hpp"
 #include "ops/context.hpp"
 
 namespace chainrule {
 
+// How many threads an operation uses at most when its caller does not say. First what the
+// environment, the processors and the quota give (base/thread_count.hpp), until it is set; setting
+// 0 goes back to that. Throws std::invalid_argument for the environment variable.
+int thread_count();
+void set_thread_count(int threads);
+
+// What a pass over one element of an array costs, in multiply-adds of a product.
+inline constexpr int64_t kElementWork = 8;
+
 class Team {
  public:
-  Team() = default;
+  explicit Team(int threads = 1) { begin(threads); }
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
-  Interrupt& interrupt() { return interrupt_; }
+  // Before an operation: its variant is the active one, and it uses at most `threads` threads, or
+  // with 0 as many as the process is set to. Throws std::bad_alloc, std::invalid_argument (for the
+  // environment variable).
+  void begin(int threads) {
+    threads_ = threads > 0 ? threads : thread_count();
+    while (contexts_.size() < static_cast<size_t>(threads_)) {
+      contexts_.emplace_back(interrupt_, contexts_.empty());
+    }
+    for (Context& context : contexts_) {
+      context.use(active_variant());
+      if (threads_ > 1) context.reserve_panel();  // threads must not throw
+    }
+  }
 
-  // body(context, piece) for piece = 0 .. count - 1; unfinished when the interrupt says so.
+  Interrupt& interrupt() { return interrupt_; }
+  template <class T>
+  const KernelTable<T>& kernels() const {
+    return contexts_.front().kernels<T>();
+  }
+
+  // body(context, piece) for piece = 0 .. count - 1, of `work` multiply-adds in all; unfinished
+  // when the interrupt says so. A body does not throw.
   template <class Body>
-  void run(int64_t count, const Body& body) {
-    for (int64_t piece = 0; piece < count && !context_.stop_requested(); ++piece) {
-      body(context_, piece);
+  void run(int64_t count, int64_t work, const Body& body) {
+    const auto threads = static_cast<int>(std::min<int64_t>(threads_, 1 + work / kWorkPerThread));
+    const auto call = [&](int worker, int64_t piece) {
+      Context& context = contexts_[static_cast<size_t>(worker)];
+      if (!context.stop_requested()) body(context, piece);
+    };
+    if (threads == 1) {
+      for (int64_t piece = 0; piece < count; ++piece) call(0, piece);
+    } else {
+      ThreadPool::instance().parallel_for(threads, count, call);
     }
   }
 
  private:
+  // Two microseconds of products in float; to start and to end a region takes less than one.
+  static constexpr int64_t kWorkPerThread = int64_t{1} << 17;
+
+  int threads_ = 1;
   Interrupt interrupt_;
-  Context context_{interrupt_};
+  std::vector<Context> contexts_;
 };
 
 }  // namespace chainrule

@@ -7,6 +7,7 @@
 
 #include "base/aligned_buffer.hpp"
 #include "ops/loss.hpp"
+#include "ops/team.hpp"
 
 namespace chainrule {
 
@@ -38,7 +39,7 @@ class BatchGatherer {
   // Rows start .. start + rows of the dataset, as they lie.
   static Batch<T> slice(const Dataset<T>& data, int64_t start, int64_t rows);
   // Rows order[0 .. rows), copied; valid until the next call.
-  Batch<T> gather(const Dataset<T>& data, const int64_t* order, int64_t rows);
+  Batch<T> gather(Team& team, const Dataset<T>& data, const int64_t* order, int64_t rows);
 
  private:
   AlignedBuffer<T> x_, targets_, weights_;

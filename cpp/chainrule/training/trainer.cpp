@@ -16,6 +16,9 @@ namespace {
 template <class T>
 constexpr T kSmallGradient = std::is_same_v<T, float> ? T(1e15) : T(1e120);
 
+// Elements of a piece of the flat buffers: some microseconds of an optimizer.
+constexpr int64_t kPieceSize = 8192;
+
 // Whether a step ended with a loss to report.
 bool has_loss(RunStatus status) {
   return status == RunStatus::kRunning || status == RunStatus::kConverged ||
@@ -32,6 +35,13 @@ Trainer<T>::Trainer(Mlp<T>& model, TrainerOptions options)
       stepper_(options_.optimizer),
       gradient_(model.parameters().size()) {
   const int64_t size = model.parameters().size();
+  for (const ParameterBlock& block : model.blocks()) {
+    for (int64_t done = 0; done < block.size(); done += kPieceSize) {
+      pieces_.push_back({block.offset + done, std::min(kPieceSize, block.size() - done),
+                         options_.penalty.applies_to(block)});
+    }
+  }
+  summaries_.resize(pieces_.size());
   const std::array<bool, 3> kept = kept_states(options_.optimizer);
   for (size_t i = 0; i < kept.size(); ++i) {
     if (!kept[i]) continue;
@@ -59,19 +69,22 @@ void Trainer<T>::bind(const Dataset<T>& data, int64_t batch_size, bool shuffles,
     order_.resize(static_cast<size_t>(data.rows));
     gatherer_.reserve(data, batch_size_);
   }
-  workspace_.reserve(batch_size_, model_.in_features(), model_.layers(), true);
+  team_.begin(threads);
+  workspace_.reserve(team_.kernels<T>(), batch_size_, model_.in_features(), model_.layers(), true);
 }
 
 template <class T>
 RunResult Trainer<T>::run(int64_t max_steps) {
   RunResult result;
+  team_.begin(threads);
   while (result.steps < max_steps) {
     if (position_ == 0 && shuffles_) {
       shuffle(options_.seed, static_cast<uint32_t>(epoch), order_);
     }
     const int64_t rows = std::min(batch_size_, data_.rows - position_);
-    const Batch<T> batch = shuffles_ ? gatherer_.gather(data_, order_.data() + position_, rows)
-                                     : BatchGatherer<T>::slice(data_, position_, rows);
+    const Batch<T> batch = shuffles_
+                               ? gatherer_.gather(team_, data_, order_.data() + position_, rows)
+                               : BatchGatherer<T>::slice(data_, position_, rows);
     LossValue loss{};
     result.status = take_step(batch, loss);
     if (has_loss(result.status)) {
@@ -95,6 +108,7 @@ template <class T>
 RunResult Trainer<T>::step(const Batch<T>& batch) {
   RunResult result;
   LossValue loss{};
+  team_.begin(threads);
   if (lbfgs_) lbfgs_->forget_value();
   result.status = take_step(batch, loss);
   if (has_loss(result.status)) {
@@ -110,8 +124,7 @@ RunResult Trainer<T>::step(const Batch<T>& batch) {
 template <class T>
 RunStatus Trainer<T>::take_step(const Batch<T>& batch, LossValue& loss) {
   if (lbfgs_) return take_lbfgs_step(batch, loss);
-  const KernelTable<T>& kernels = active_kernels<T>();
-  workspace_.reserve(batch.rows, model_.in_features(), model_.layers(), true);
+  workspace_.reserve(team_.kernels<T>(), batch.rows, model_.in_features(), model_.layers(), true);
   const T* outputs = model_.forward(team_, workspace_, batch.x, batch.rows, true,
                                     static_cast<uint64_t>(step_count));
   if (team_.interrupt().stop_requested()) return RunStatus::kInterrupted;
@@ -122,34 +135,25 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, LossValue& loss) {
   model_.backward(team_, workspace_, batch.x, nullptr, gradient_.data());
   if (team_.interrupt().stop_requested()) return RunStatus::kInterrupted;
 
-  double sum_of_squares = 0;
-  bool is_small = true;
-  for (const ParameterBlock& block : model_.blocks()) {
-    const Penalty& penalty = options_.penalty;
-    const bool is_penalized = penalty.applies_to(block);
-    const GradientSummary summary = kernels.finish_gradient(
-        gradient_.data() + block.offset, model_.parameters().data() + block.offset, block.size(),
-        is_penalized ? static_cast<T>(penalty.l1) : T{0},
-        is_penalized ? static_cast<T>(penalty.l2) : T{0}, kSmallGradient<T>,
-        options_.clip_norm > 0);
-    sum_of_squares += summary.sum_of_squares;
-    loss.value += summary.penalty;
-    is_small = is_small && summary.is_small;
-  }
+  GradientSummary summary = finish_gradient();
+  loss.value += summary.penalty;
   if (!std::isfinite(loss.value)) return RunStatus::kLoss;
-  if (!is_small) {
-    if (!kernels.all_finite(gradient_.data(), gradient_.size())) return RunStatus::kGradient;
-    sum_of_squares = 0;  // the squares may have left the range of T
+  if (!summary.is_small) {
+    if (!team_.kernels<T>().all_finite(gradient_.data(), gradient_.size())) {
+      return RunStatus::kGradient;
+    }
+    summary.sum_of_squares = 0;  // the squares may have left the range of T
     for (int64_t i = 0; i < gradient_.size(); ++i) {
-      sum_of_squares += static_cast<double>(gradient_[i]) * static_cast<double>(gradient_[i]);
+      summary.sum_of_squares +=
+          static_cast<double>(gradient_[i]) * static_cast<double>(gradient_[i]);
     }
   }
   double scale = 1;
   if (options_.clip_norm > 0) {
-    scale = std::min(1.0, options_.clip_norm / (std::sqrt(sum_of_squares) + 1e-6));
+    scale = std::min(1.0, options_.clip_norm / (std::sqrt(summary.sum_of_squares) + 1e-6));
   }
   learning_rate_ = scheduled_rate();
-  const RunStatus status = update(scale, is_small && hyperparameters_are_tame());
+  const RunStatus status = update(scale, summary.is_small && hyperparameters_are_tame());
   if (status == RunStatus::kRunning) {
     model_.commit_running_statistics(workspace_);
     ++step_count;
@@ -176,19 +180,44 @@ bool Trainer<T>::hyperparameters_are_tame() const {
   return learning_rate_ <= 1e3 && learning_rate_ * spec.weight_decay <= 1 && has_tame_epsilon;
 }
 
+// Adds the penalties' part to the gradient. The pieces' sums are added in the order of the pieces.
+template <class T>
+GradientSummary Trainer<T>::finish_gradient() {
+  const Penalty& penalty = options_.penalty;
+  team_.run(static_cast<int64_t>(pieces_.size()), gradient_.size() * kElementWork,
+            [&](Context& context, int64_t index) {
+              const Piece& piece = pieces_[static_cast<size_t>(index)];
+              summaries_[static_cast<size_t>(index)] = context.kernels<T>().finish_gradient(
+                  gradient_.data() + piece.offset, model_.parameters().data() + piece.offset,
+                  piece.size, piece.is_penalized ? static_cast<T>(penalty.l1) : T{0},
+                  piece.is_penalized ? static_cast<T>(penalty.l2) : T{0}, kSmallGradient<T>,
+                  options_.clip_norm > 0);
+            });
+  GradientSummary total{0, 0, true};
+  for (const GradientSummary& summary : summaries_) {
+    total.sum_of_squares += summary.sum_of_squares;
+    total.penalty += summary.penalty;
+    total.is_small = total.is_small && summary.is_small;
+  }
+  return total;
+}
+
 template <class T>
 void Trainer<T>::apply_optimizer() {
-  for (const ParameterBlock& block : model_.blocks()) {
-    OptimizerSlice<T> slice{model_.parameters().data() + block.offset,
-                            gradient_.data() + block.offset,
-                            {},
-                            block.size(),
-                            options_.penalty.applies_to(block)};
-    for (size_t i = 0; i < states_.size(); ++i) {
-      if (!states_[i].empty()) slice.states[i] = states_[i].data() + block.offset;
-    }
-    stepper_.apply(slice);
-  }
+  // Square roots and divisions: an element costs several times what a pass over it does.
+  team_.run(static_cast<int64_t>(pieces_.size()), gradient_.size() * 4 * kElementWork,
+            [&](Context&, int64_t index) {
+              const Piece& piece = pieces_[static_cast<size_t>(index)];
+              OptimizerSlice<T> slice{model_.parameters().data() + piece.offset,
+                                      gradient_.data() + piece.offset,
+                                      {},
+                                      piece.size,
+                                      piece.is_penalized};
+              for (size_t i = 0; i < states_.size(); ++i) {
+                if (!states_[i].empty()) slice.states[i] = states_[i].data() + piece.offset;
+              }
+              stepper_.apply(slice);
+            });
 }
 
 template <class T>
@@ -202,7 +231,7 @@ RunStatus Trainer<T>::update(double gradient_scale, bool is_bounded) {
   AlignedBuffer<T> parameters = model_.parameters();
   std::array<AlignedBuffer<T>, 3> states = states_;
   apply_optimizer();
-  const KernelTable<T>& kernels = active_kernels<T>();
+  const KernelTable<T>& kernels = team_.kernels<T>();
   bool is_finite = kernels.all_finite(model_.parameters().data(), parameters.size());
   for (const AlignedBuffer<T>& state : states_) {
     is_finite = is_finite && kernels.all_finite(state.data(), state.size());

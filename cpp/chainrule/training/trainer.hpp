@@ -66,6 +66,7 @@ class Trainer {
   std::array<AlignedBuffer<T>, 3>& states() { return states_; }
   double learning_rate() const { return learning_rate_; }
 
+  int threads = 0;                 // at most; 0: as many as the process is set to
   int64_t epoch = 0;               // epochs completed
   int64_t step_count = 0;          // steps taken
   double learning_rate_scale = 1;  // multiplies the schedule
@@ -77,11 +78,20 @@ class Trainer {
   RunStatus take_lbfgs_step(const Batch<T>& batch, LossValue& loss);
   RunStatus update(double gradient_scale, bool is_bounded);
   void apply_optimizer();
+  GradientSummary finish_gradient();
   bool hyperparameters_are_tame() const;
   double scheduled_rate() const;
 
+  // A piece of a parameter block, for passes over the flat buffers.
+  struct Piece {
+    int64_t offset, size;
+    bool is_penalized;
+  };
+
   Mlp<T>& model_;
   TrainerOptions options_;
+  std::vector<Piece> pieces_;
+  std::vector<GradientSummary> summaries_;  // by piece
   LossFunction<T> loss_;
   OptimizerStepper<T> stepper_;
   std::unique_ptr<Lbfgs<T>> lbfgs_;

@@ -1,0 +1,33 @@
+// Rows of a batch, divided into blocks that go through one or more layers. Used by ops and network.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "ops/team.hpp"
+
+namespace chainrule {
+
+struct RowRange {
+  int64_t first, count;
+};
+
+// body(context, rows) for blocks of even number and size, of `work` multiply-adds in all. 64 rows
+// of a layer stay in a second-level cache beside its weight; a weight that does not fit there is
+// read once per block, so its blocks are larger.
+template <class Body>
+void for_row_blocks(Team& team, int64_t rows, int64_t weight_bytes, int64_t work,
+                    const Body& body) {
+  constexpr int64_t kFewest = 32, kSmall = 64, kLarge = 256, kHuge = 512;
+  constexpr int64_t kSmallBytes = int64_t{1} << 20, kLargeBytes = int64_t{8} << 20;
+  const int64_t most =
+      weight_bytes <= kSmallBytes ? kSmall : (weight_bytes <= kLargeBytes ? kLarge : kHuge);
+  const int64_t count = rows < kFewest ? 1 : 2 * ((rows + 2 * most - 1) / (2 * most));
+  const int64_t size = (rows + count - 1) / count;
+  team.run(count, work, [&](Context& context, int64_t block) {
+    const int64_t first = std::min(rows, block * size);
+    body(context, RowRange{first, std::min(size, rows - first)});
+  });
+}
+
+}  // namespace chainrule

@@ -202,7 +202,8 @@ void register_loss(py::module_& module) {
         const LossFunction<T> function(spec);
         T* gradient = write(grad);
         return compute([&] {
-          return function(read(outputs), outputs.shape(0), outputs.shape(1), view,
+          Team team;
+          return function(team, read(outputs), outputs.shape(0), outputs.shape(1), view,
                           reduction_of(reduction), gradient)
               .value;
         });

@@ -86,6 +86,7 @@ void print_dense() {
 
 template <class T>
 void print_losses() {
+  Team team;
   constexpr int64_t kRows = 103, kColumns = 6;
   const std::vector<T> outputs = uniform<T>(kRows * kColumns, 1, -4, 4),
                        targets = uniform<T>(kRows * kColumns, 2, 0, 1),
@@ -112,8 +113,8 @@ void print_losses() {
                                  has_labels ? labels.data() : nullptr,
                                  is_weighted ? weights.data() : nullptr};
         std::vector<T> gradient(outputs.size());
-        hash.add(LossFunction<T>(spec)(outputs.data(), kRows, kColumns, view, Reduction::kMean,
-                                       gradient.data())
+        hash.add(LossFunction<T>(spec)(team, outputs.data(), kRows, kColumns, view,
+                                       Reduction::kMean, gradient.data())
                      .value);
         hash.add(gradient);
       }

@@ -104,8 +104,12 @@ void check_panels(const DenseShape& shape, const T* x, const T* weight, const T*
   const chainrule::KernelTable<T>& kernels = context.kernels<T>();
   Guarded<T> panels(chainrule::panels_size(kernels, shape));
   Guarded<T> transposed_panels(chainrule::transposed_panels_size(kernels, shape));
-  chainrule::pack_weight(kernels, shape, weight, panels.data());
-  chainrule::pack_transposed_weight(kernels, shape, weight, transposed_panels.data());
+  for (int64_t i = 0; i < chainrule::panel_count(kernels, shape.out_features); ++i) {
+    chainrule::pack_weight(kernels, shape, weight, i, panels.data());
+  }
+  for (int64_t i = 0; i < chainrule::panel_count(kernels, shape.in_features); ++i) {
+    chainrule::pack_transposed_weight(kernels, shape, weight, i, transposed_panels.data());
+  }
   const chainrule::Weight<T> packed{weight, panels.data(), transposed_panels.data()};
   const auto [m, k, n] = shape;
   Guarded<T> other_y(m * n), other_grad_x(m * k);

@@ -25,23 +25,43 @@ DenseShape Mlp<T>::shape(size_t layer, int64_t rows) const {
   return {rows, layer_inputs(layer), specs_[layer].out_features};
 }
 
+// body(context, layer, panel) for each of count_of(layer) panels of every layer, from the last one.
+template <class T>
+template <class Count, class Body>
+void Mlp<T>::for_panels(Team& team, int64_t work, const Count& count_of, const Body& body) const {
+  int64_t count = 0;
+  for (size_t i = 0; i < specs_.size(); ++i) count += count_of(i);
+  team.run(count, work, [&](Context& context, int64_t panel) {
+    size_t layer = specs_.size() - 1;
+    for (; panel >= count_of(layer); --layer) panel -= count_of(layer);
+    body(context, layer, panel);
+  });
+}
+
 // Packs the weights that have room for their panels and enough rows to gain from them.
 template <class T>
 void Mlp<T>::pack_weights(Team& team, Workspace<T>& workspace, bool for_backward) const {
   const KernelTable<T>& kernels = team.kernels<T>();
-  team.run(static_cast<int64_t>(specs_.size()), parameters_.size() * kElementWork,
-           [&](Context&, int64_t layer) {
-             const auto i = static_cast<size_t>(layer);
-             LayerWorkspace<T>& w = workspace.layers[i];
-             const DenseShape size = shape(i, workspace.rows);
-             const T* weight = parameter(offsets_[i].weight);
-             if (for_backward) {
-               if (w.transposed_panels.empty()) return;
-               pack_transposed_weight(kernels, size, weight, w.transposed_panels.data());
-             } else if (!w.panels.empty() && gains_from_panels(kernels, size)) {
-               pack_weight(kernels, size, weight, w.panels.data());
-             }
-           });
+  const auto count_of = [&](size_t layer) {
+    const LayerWorkspace<T>& w = workspace.layers[layer];
+    const DenseShape size = shape(layer, workspace.rows);
+    if (for_backward) {
+      return w.transposed_panels.empty() ? 0 : panel_count(kernels, size.in_features);
+    }
+    const bool packs = !w.panels.empty() && gains_from_panels(kernels, size);
+    return packs ? panel_count(kernels, size.out_features) : 0;
+  };
+  for_panels(team, parameters_.size() * kElementWork, count_of,
+             [&](Context&, size_t layer, int64_t panel) {
+               LayerWorkspace<T>& w = workspace.layers[layer];
+               const DenseShape size = shape(layer, workspace.rows);
+               const T* weight = parameter(offsets_[layer].weight);
+               if (for_backward) {
+                 pack_transposed_weight(kernels, size, weight, panel, w.transposed_panels.data());
+               } else {
+                 pack_weight(kernels, size, weight, panel, w.panels.data());
+               }
+             });
 }
 
 template <class T>
@@ -227,6 +247,7 @@ void Mlp<T>::backward(Team& team, Workspace<T>& workspace, const T* x, T* grad_x
         context, size, workspace.layers[layer].product_gradient + block.first * size.out_features,
         weight(context, workspace, layer), grad_input + block.first * size.in_features);
   };
+  workspace.reserve_panels(team.kernels<T>(), rows, in_features_, specs_, true);
   pack_weights(team, workspace, true);
   // From the last layer down to the next batch norm, which needs all rows before it goes on.
   for (size_t end = specs_.size(); end > 0;) {
@@ -256,24 +277,21 @@ template <class T>
 void Mlp<T>::parameter_gradients(Team& team, Workspace<T>& workspace, const T* x,
                                  T* gradient) const {
   const int64_t rows = workspace.rows;
-  const auto parts = [&](size_t layer) {
-    return parameter_gradient_parts(team.kernels<T>(), shape(layer, rows));
+  const auto count_of = [&](size_t layer) {
+    return panel_count(team.kernels<T>(), specs_[layer].out_features);
   };
-  int64_t pieces = 0;
-  for (size_t i = 0; i < specs_.size(); ++i) pieces += parts(i);
-  team.run(pieces, rows * parameters_.size(), [&](Context& context, int64_t piece) {
-    size_t layer = specs_.size() - 1;
-    for (; piece >= parts(layer); --layer) piece -= parts(layer);
-    const Offsets& at = offsets_[layer];
-    if (piece == 0 && specs_[layer].norm == Norm::kLayer) {
-      context.kernels<T>().norm_parameter_gradients(
-          norm_backward(workspace, layer, {0, rows}, gradient));
-    }
-    dense_parameter_gradients<T>(context, shape(layer, rows), piece,
-                                 workspace.layers[layer].product_gradient,
-                                 layer == 0 ? x : workspace.layers[layer - 1].output,
-                                 gradient + at.weight, at.bias < 0 ? nullptr : gradient + at.bias);
-  });
+  for_panels(team, rows * parameters_.size(), count_of,
+             [&](Context& context, size_t layer, int64_t panel) {
+               const Offsets& at = offsets_[layer];
+               if (panel == 0 && specs_[layer].norm == Norm::kLayer) {
+                 context.kernels<T>().norm_parameter_gradients(
+                     norm_backward(workspace, layer, {0, rows}, gradient));
+               }
+               dense_parameter_gradients<T>(
+                   context, shape(layer, rows), panel, workspace.layers[layer].product_gradient,
+                   layer == 0 ? x : workspace.layers[layer - 1].output, gradient + at.weight,
+                   at.bias < 0 ? nullptr : gradient + at.bias);
+             });
 }
 
 template <class T>
@@ -302,7 +320,8 @@ double Mlp<T>::loss_and_gradient(Team& team, Workspace<T>& workspace, const T* x
   const T* outputs = forward(team, workspace, x, rows, training, step);
   if (team.interrupt().is_stopped()) return 0;
   double value =
-      loss(outputs, rows, out_features(), targets, reduction, workspace.output_gradient()).value;
+      loss(team, outputs, rows, out_features(), targets, reduction, workspace.output_gradient())
+          .value;
   backward(team, workspace, x, grad_x, gradient);
   for (const ParameterBlock& block : blocks_) {
     if (!penalty.applies_to(block)) continue;

@@ -109,6 +109,8 @@ class Mlp {
 
   template <class Body>
   void for_blocks(Team& team, int64_t rows, size_t first, size_t end, const Body& body) const;
+  template <class Count, class Body>
+  void for_panels(Team& team, int64_t work, const Count& count_of, const Body& body) const;
   void pack_weights(Team& team, Workspace<T>& workspace, bool for_backward) const;
   Weight<T> weight(const Context& context, const Workspace<T>& workspace, size_t layer) const;
 

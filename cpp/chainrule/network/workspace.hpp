@@ -65,15 +65,7 @@ struct Workspace {
     reserve_panels(kernels, capacity, in_features, specs, for_training);
   }
 
-  // Where the caller of backward writes the gradient with respect to the outputs.
-  T* output_gradient() { return layers.back().gradient.data(); }
-
-  std::vector<LayerWorkspace<T>> layers;
-  // Of the last forward pass:
-  int64_t rows = 0;
-  bool training = false;
-
- private:
+  // Room for the weights' panels, which belong to these kernels.
   void reserve_panels(const KernelTable<T>& kernels, int64_t capacity, int64_t in_features,
                       const std::vector<LayerSpec>& specs, bool for_training) {
     int64_t bytes = 0, inputs = in_features;
@@ -92,6 +84,14 @@ struct Workspace {
       inputs = specs[i].out_features;
     }
   }
+
+  // Where the caller of backward writes the gradient with respect to the outputs.
+  T* output_gradient() { return layers.back().gradient.data(); }
+
+  std::vector<LayerWorkspace<T>> layers;
+  // Of the last forward pass:
+  int64_t rows = 0;
+  bool training = false;
 };
 
 }  // namespace chainrule

@@ -97,33 +97,30 @@ void product(Context& context, int64_t m, int64_t n, int64_t k, const Operand<T>
   }
 }
 
-// All panels of B (k x n), one after the other.
+// One of the panels of B (k x n), which lie one after the other.
 template <class T>
-void pack_panels(const KernelTable<T>& kernels, const Operand<T>& b, int64_t k, int64_t n,
-                 T* panels) {
-  const int64_t width = kernels.panel_columns;
-  for (int64_t j = 0; j < n; j += width) {
-    pack_block(kernels, {b.data + j * b.column_stride, b.row_stride, b.column_stride}, k,
-               std::min(width, n - j), panels + j * k);
-  }
-}
-
-template <class T>
-int64_t rounded_to_panels(const KernelTable<T>& kernels, int64_t columns) {
-  const int64_t width = kernels.panel_columns;
-  return (columns + width - 1) / width * width;
+void pack_one(const KernelTable<T>& kernels, const Operand<T>& b, int64_t k, int64_t n,
+              int64_t panel, T* panels) {
+  const int64_t width = kernels.panel_columns, j = panel * width;
+  pack_block(kernels, {b.data + j * b.column_stride, b.row_stride, b.column_stride}, k,
+             std::min(width, n - j), panels + j * k);
 }
 
 }  // namespace
 
 template <class T>
+int64_t panel_count(const KernelTable<T>& kernels, int64_t columns) {
+  return (columns + kernels.panel_columns - 1) / kernels.panel_columns;
+}
+
+template <class T>
 int64_t panels_size(const KernelTable<T>& kernels, const DenseShape& shape) {
-  return shape.in_features * rounded_to_panels(kernels, shape.out_features);
+  return shape.in_features * panel_count(kernels, shape.out_features) * kernels.panel_columns;
 }
 
 template <class T>
 int64_t transposed_panels_size(const KernelTable<T>& kernels, const DenseShape& shape) {
-  return shape.out_features * rounded_to_panels(kernels, shape.in_features);
+  return shape.out_features * panel_count(kernels, shape.in_features) * kernels.panel_columns;
 }
 
 template <class T>
@@ -133,16 +130,16 @@ bool gains_from_panels(const KernelTable<T>& kernels, const DenseShape& shape) {
 
 template <class T>
 void pack_weight(const KernelTable<T>& kernels, const DenseShape& shape, const T* weight,
-                 T* panels) {
-  pack_panels(kernels, matrix(weight, shape.out_features), shape.in_features, shape.out_features,
-              panels);
+                 int64_t panel, T* panels) {
+  pack_one(kernels, matrix(weight, shape.out_features), shape.in_features, shape.out_features,
+           panel, panels);
 }
 
 template <class T>
 void pack_transposed_weight(const KernelTable<T>& kernels, const DenseShape& shape, const T* weight,
-                            T* panels) {
-  pack_panels(kernels, transposed(weight, shape.out_features), shape.out_features,
-              shape.in_features, panels);
+                            int64_t panel, T* panels) {
+  pack_one(kernels, transposed(weight, shape.out_features), shape.out_features, shape.in_features,
+           panel, panels);
 }
 
 template <class T>
@@ -173,16 +170,11 @@ void dense_input_gradient(Context& context, const DenseShape& shape, const T* gr
 }
 
 template <class T>
-int64_t parameter_gradient_parts(const KernelTable<T>& kernels, const DenseShape& shape) {
-  return rounded_to_panels(kernels, shape.out_features) / kernels.panel_columns;
-}
-
-template <class T>
-void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t part,
+void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t panel,
                                const T* grad_z, const T* x, T* grad_weight, T* grad_bias) {
   const auto [m, k, n] = shape;
   const KernelTable<T>& kernels = context.kernels<T>();
-  const int64_t first = part * kernels.panel_columns;
+  const int64_t first = panel * kernels.panel_columns;
   const int64_t columns = std::min(kernels.panel_columns, n - first);
   if (grad_bias != nullptr) {
     kernels.column_sums(grad_z + first, m, columns, n, grad_bias + first);
@@ -205,7 +197,9 @@ void dense_forward(Team& team, const DenseShape& shape, const T* x, const T* wei
   AlignedBuffer<T> panels;
   if (gains_from_panels(kernels, shape)) {
     panels = AlignedBuffer<T>(panels_size(kernels, shape));
-    pack_weight(kernels, shape, weight, panels.data());
+    team.run(panel_count(kernels, n), k * n * kElementWork, [&](Context&, int64_t panel) {
+      pack_weight(kernels, shape, weight, panel, panels.data());
+    });
   }
   const Weight<T> packed{weight, panels.data()};
   for_row_blocks(team, m, k * n * int64_t{sizeof(T)}, m * n * (k + kElementWork),
@@ -221,13 +215,15 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
                     const T* weight, T* grad_x, T* grad_weight, T* grad_bias) {
   const auto [m, k, n] = shape;
   const KernelTable<T>& kernels = team.kernels<T>();
-  team.run(parameter_gradient_parts(kernels, shape), m * n * (k + kElementWork),
-           [&](Context& context, int64_t part) {
-             dense_parameter_gradients(context, shape, part, grad_z, x, grad_weight, grad_bias);
+  team.run(panel_count(kernels, n), m * n * (k + kElementWork),
+           [&](Context& context, int64_t panel) {
+             dense_parameter_gradients(context, shape, panel, grad_z, x, grad_weight, grad_bias);
            });
   if (grad_x == nullptr) return;
   AlignedBuffer<T> panels(transposed_panels_size(kernels, shape));
-  pack_transposed_weight(kernels, shape, weight, panels.data());
+  team.run(panel_count(kernels, k), k * n * kElementWork, [&](Context&, int64_t panel) {
+    pack_transposed_weight(kernels, shape, weight, panel, panels.data());
+  });
   const Weight<T> packed{weight, nullptr, panels.data()};
   for_row_blocks(team, m, k * n * int64_t{sizeof(T)}, m * n * k,
                  [&](Context& context, RowRange rows) {
@@ -237,15 +233,16 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
 }
 
 #define CHAINRULE_INSTANTIATE(T)                                                                   \
+  template int64_t panel_count(const KernelTable<T>&, int64_t);                                    \
   template int64_t panels_size(const KernelTable<T>&, const DenseShape&);                          \
   template int64_t transposed_panels_size(const KernelTable<T>&, const DenseShape&);               \
   template bool gains_from_panels(const KernelTable<T>&, const DenseShape&);                       \
-  template void pack_weight(const KernelTable<T>&, const DenseShape&, const T*, T*);               \
-  template void pack_transposed_weight(const KernelTable<T>&, const DenseShape&, const T*, T*);    \
+  template void pack_weight(const KernelTable<T>&, const DenseShape&, const T*, int64_t, T*);      \
+  template void pack_transposed_weight(const KernelTable<T>&, const DenseShape&, const T*,         \
+                                       int64_t, T*);                                               \
   template void dense_forward(Context&, const DenseShape&, const T*, const Weight<T>&, const T*,   \
                               Activation, T, T*, T*);                                              \
   template void dense_input_gradient(Context&, const DenseShape&, const T*, const Weight<T>&, T*); \
-  template int64_t parameter_gradient_parts(const KernelTable<T>&, const DenseShape&);             \
   template void dense_parameter_gradients(Context&, const DenseShape&, int64_t, const T*,          \
                                           const T*, T*, T*);                                       \
   template void dense_forward(Team&, const DenseShape&, const T*, const T*, const T*, Activation,  \

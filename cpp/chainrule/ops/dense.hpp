@@ -36,12 +36,15 @@ int64_t transposed_panels_size(const KernelTable<T>& kernels, const DenseShape& 
 template <class T>
 bool gains_from_panels(const KernelTable<T>& kernels, const DenseShape& shape);
 
+// Packs the panel of that index, 0 .. panel_count - 1, of the weight or of its transpose.
+template <class T>
+int64_t panel_count(const KernelTable<T>& kernels, int64_t columns);
 template <class T>
 void pack_weight(const KernelTable<T>& kernels, const DenseShape& shape, const T* weight,
-                 T* panels);
+                 int64_t panel, T* panels);
 template <class T>
 void pack_transposed_weight(const KernelTable<T>& kernels, const DenseShape& shape, const T* weight,
-                            T* panels);
+                            int64_t panel, T* panels);
 
 // y = f(z), z = x W + b. The bias may be null. z is kept in `preactivation` when that is not null.
 template <class T>
@@ -53,12 +56,10 @@ template <class T>
 void dense_input_gradient(Context& context, const DenseShape& shape, const T* grad_z,
                           const Weight<T>& weight, T* grad_x);
 
-// grad_weight = x^T grad_z and grad_bias = column sums of grad_z, each unless it is null; in parts
-// of some columns, part = 0 .. parameter_gradient_parts - 1.
+// grad_weight = x^T grad_z and grad_bias = column sums of grad_z, each unless it is null, for the
+// columns of a panel, 0 .. panel_count(out_features) - 1.
 template <class T>
-int64_t parameter_gradient_parts(const KernelTable<T>& kernels, const DenseShape& shape);
-template <class T>
-void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t part,
+void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t panel,
                                const T* grad_z, const T* x, T* grad_weight, T* grad_bias);
 
 // The layer by itself, the work divided among a team; each output unless it is null.

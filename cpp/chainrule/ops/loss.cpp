@@ -1,9 +1,14 @@
 #include "ops/loss.hpp"
 
-#include "kernels/registry.hpp"
+#include <algorithm>
+#include <array>
+#include <numeric>
 
 namespace chainrule {
 namespace {
+
+// What a term costs, an exponential or two, in multiply-adds of a product.
+constexpr int64_t kTermWork = 128;
 
 // How many terms a row loss is the mean of.
 int64_t terms_per_row(const LossSpec& spec, int64_t columns) {
@@ -31,7 +36,7 @@ double LossFunction<T>::total_weight(int64_t rows, const TargetView<T>& targets)
 }
 
 template <class T>
-LossValue LossFunction<T>::operator()(const T* outputs, int64_t rows, int64_t columns,
+LossValue LossFunction<T>::operator()(Team& team, const T* outputs, int64_t rows, int64_t columns,
                                       const TargetView<T>& targets, Reduction reduction,
                                       T* gradient) const {
   const double weight = total_weight(rows, targets);
@@ -40,19 +45,31 @@ LossValue LossFunction<T>::operator()(const T* outputs, int64_t rows, int64_t co
     const double terms = weight * static_cast<double>(terms_per_row(spec_, columns));
     scale = terms > 0 ? 1 / terms : 0;
   }
-  const LossArguments<T> arguments{rows,
-                                   columns,
-                                   outputs,
-                                   targets.targets,
-                                   targets.labels,
-                                   targets.sample_weights,
-                                   static_cast<T>(spec_.parameter),
-                                   values_.data(),
-                                   static_cast<int64_t>(values_.size()),
-                                   static_cast<T>(scale),
-                                   gradient};
-  const LossKernel<T> kernel = active_kernels<T>().losses[static_cast<int>(spec_.loss)];
-  return {kernel(arguments) * scale, weight};
+  // Each block's sum, then their sum in order: the same for any number of threads.
+  constexpr int64_t kMostBlocks = 64, kFewestRows = 32;
+  const int64_t block_rows = std::max(kFewestRows, (rows + kMostBlocks - 1) / kMostBlocks);
+  const int64_t blocks = (rows + block_rows - 1) / block_rows;
+  std::array<double, kMostBlocks> sums{};
+  team.run(blocks, rows * columns * kTermWork, [&](Context& context, int64_t block) {
+    const int64_t first = block * block_rows;
+    const auto from = [first](const auto* data, int64_t width) {
+      return data == nullptr ? nullptr : data + first * width;
+    };
+    const LossArguments<T> arguments{std::min(block_rows, rows - first),
+                                     columns,
+                                     outputs + first * columns,
+                                     from(targets.targets, targets.columns),
+                                     from(targets.labels, 1),
+                                     from(targets.sample_weights, 1),
+                                     static_cast<T>(spec_.parameter),
+                                     values_.data(),
+                                     static_cast<int64_t>(values_.size()),
+                                     static_cast<T>(scale),
+                                     gradient == nullptr ? nullptr : gradient + first * columns};
+    const LossKernel<T> kernel = context.kernels<T>().losses[static_cast<int>(spec_.loss)];
+    sums[static_cast<size_t>(block)] = kernel(arguments);
+  });
+  return {std::accumulate(sums.begin(), sums.end(), 0.0) * scale, weight};
 }
 
 template class LossFunction<float>;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/lists.hpp"
+#include "ops/team.hpp"
 
 namespace chainrule {
 
@@ -37,7 +38,7 @@ class LossFunction {
   explicit LossFunction(const LossSpec& spec);
 
   // outputs (rows, columns). The gradient with respect to them is written when not null.
-  LossValue operator()(const T* outputs, int64_t rows, int64_t columns,
+  LossValue operator()(Team& team, const T* outputs, int64_t rows, int64_t columns,
                        const TargetView<T>& targets, Reduction reduction, T* gradient) const;
 
  private:

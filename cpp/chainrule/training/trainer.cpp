@@ -16,8 +16,11 @@ namespace {
 template <class T>
 constexpr T kSmallGradient = std::is_same_v<T, float> ? T(1e15) : T(1e120);
 
-// Elements of a piece of the flat buffers: some microseconds of an optimizer.
-constexpr int64_t kPieceSize = 8192;
+// Elements of a piece of the flat buffers: enough pieces for threads to share, each no less than a
+// microsecond of an optimizer.
+int64_t piece_size(int64_t parameters) {
+  return std::clamp<int64_t>(parameters / 64, 2048, 16384) / kVirtualLanes * kVirtualLanes;
+}
 
 // Whether a step ended with a loss to report.
 bool has_loss(RunStatus status) {
@@ -35,9 +38,10 @@ Trainer<T>::Trainer(Mlp<T>& model, TrainerOptions options)
       stepper_(options_.optimizer),
       gradient_(model.parameters().size()) {
   const int64_t size = model.parameters().size();
+  const int64_t most = piece_size(size);
   for (const ParameterBlock& block : model.blocks()) {
-    for (int64_t done = 0; done < block.size(); done += kPieceSize) {
-      pieces_.push_back({block.offset + done, std::min(kPieceSize, block.size() - done),
+    for (int64_t done = 0; done < block.size(); done += most) {
+      pieces_.push_back({block.offset + done, std::min(most, block.size() - done),
                          options_.penalty.applies_to(block)});
     }
   }
@@ -128,7 +132,7 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, LossValue& loss) {
   const T* outputs = model_.forward(team_, workspace_, batch.x, batch.rows, true,
                                     static_cast<uint64_t>(step_count));
   if (team_.interrupt().stop_requested()) return RunStatus::kInterrupted;
-  loss = loss_(outputs, batch.rows, model_.out_features(), batch.targets, Reduction::kMean,
+  loss = loss_(team_, outputs, batch.rows, model_.out_features(), batch.targets, Reduction::kMean,
                workspace_.output_gradient());
   if (!std::isfinite(loss.value)) return RunStatus::kLoss;
   if (!model_.batch_statistics_are_finite(workspace_)) return RunStatus::kStatistics;

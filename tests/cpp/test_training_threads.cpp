@@ -1,0 +1,198 @@
+// Trainings on several threads, alone and side by side: the same bits as on one. For the thread
+// sanitizer too.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/random.hpp"
+#include "kernels/registry.hpp"
+#include "training/trainer.hpp"
+
+namespace {
+
+using chainrule::Activation;
+using chainrule::Dataset;
+using chainrule::LayerSpec;
+using chainrule::Loss;
+using chainrule::Mlp;
+using chainrule::Norm;
+using chainrule::Optimizer;
+using chainrule::OptimizerSpec;
+using chainrule::Team;
+using chainrule::Trainer;
+using chainrule::TrainerOptions;
+
+constexpr int64_t kRows = 301, kInputs = 37, kOutputs = 5, kBatchSize = 150;
+
+template <class T>
+std::vector<T> uniform(int64_t size, uint32_t index) {
+  const chainrule::RandomStream stream(3, chainrule::RandomPurpose::kWeights, index);
+  std::vector<T> values;
+  for (int64_t i = 0; i < size; ++i) {
+    values.push_back(static_cast<T>(2 * stream.uniform(static_cast<uint64_t>(i)) - 1));
+  }
+  return values;
+}
+
+// Wide enough that every pass is divided.
+std::vector<LayerSpec> layers(bool has_dropout) {
+  const auto hidden = [&](int64_t width, Activation activation, Norm norm) {
+    LayerSpec spec{width};
+    spec.activation = activation;
+    spec.norm = norm;
+    spec.dropout = has_dropout ? 0.2 : 0;
+    return spec;
+  };
+  return {hidden(150, Activation::relu, Norm::kNone), hidden(131, Activation::gelu, Norm::kLayer),
+          hidden(97, Activation::tanh, Norm::kBatch), LayerSpec{kOutputs}};
+}
+
+template <class T>
+struct Data {
+  std::vector<T> x = uniform<T>(kRows * kInputs, 1), y = uniform<T>(kRows * kOutputs, 2);
+
+  Dataset<T> dataset() const {
+    return {x.data(), kRows, kInputs, {y.data(), kOutputs, nullptr, nullptr}};
+  }
+};
+
+// The parameters after some epochs, then what the network predicts.
+template <class T>
+std::vector<T> trained(const Data<T>& data, const OptimizerSpec& optimizer, int threads) {
+  Mlp<T> model(kInputs, layers(!optimizer.is_lbfgs), 0);
+  TrainerOptions options;
+  options.loss.loss = Loss::mse;
+  options.optimizer = optimizer;
+  options.schedule.learning_rate = optimizer.is_lbfgs ? 1.0 : 1e-3;
+  options.penalty = {1e-5, 1e-5, false};
+  options.clip_norm = 1;
+  Trainer<T> trainer(model, options);
+  trainer.threads = threads;
+  trainer.bind(data.dataset(), kBatchSize, true, 10);
+  for (int epoch = 0; epoch < 3; ++epoch) trainer.run(1000);
+  std::vector<T> result(model.parameters().data(),
+                        model.parameters().data() + model.parameters().size());
+  std::vector<T> outputs(static_cast<size_t>(kRows * kOutputs));
+  Team team(threads);
+  model.predict(team, data.x.data(), kRows, outputs.data());
+  result.insert(result.end(), outputs.begin(), outputs.end());
+  return result;
+}
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+const OptimizerSpec kAdam{Optimizer::adam, false, 1e-2, {0.9, 0.999, 1e-8, 1}};
+const OptimizerSpec kLbfgs{Optimizer::sgd, true, 0, {5, 1e-12, 25}};
+
+template <class T>
+void check_thread_counts() {
+  const Data<T> data;
+  for (const OptimizerSpec& optimizer : {kAdam, kLbfgs}) {
+    const std::vector<T> expected = trained(data, optimizer, 1);
+    for (const int threads : {2, 3, 8}) {
+      CAPTURE(threads);
+      CAPTURE(optimizer.is_lbfgs);
+      CHECK(same_bits(trained(data, optimizer, threads), expected));
+    }
+  }
+}
+
+TEST_CASE("any number of threads trains the same bits") {
+  check_thread_counts<float>();
+  check_thread_counts<double>();
+}
+
+TEST_CASE("trainings side by side share the pool and no more") {
+  const Data<float> data;
+  const std::vector<float> expected = trained(data, kAdam, 1);
+  std::vector<std::vector<float>> results(4);
+  std::vector<std::thread> threads;
+  for (std::vector<float>& result : results) {
+    threads.emplace_back([&] { result = trained(data, kAdam, 3); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::vector<float>& result : results) CHECK(same_bits(result, expected));
+}
+
+TEST_CASE("predictions side by side on one network are those of one thread") {
+  Mlp<float> model(kInputs, layers(false), 0);
+  const Data<float> data;
+  const auto predicted = [&](int count) {
+    std::vector<float> outputs(static_cast<size_t>(kRows * kOutputs));
+    Team team(count);
+    model.predict(team, data.x.data(), kRows, outputs.data());
+    return outputs;
+  };
+  const std::vector<float> expected = predicted(1);
+  std::vector<int> different(4, 0);
+  std::vector<std::thread> threads;
+  for (int& count : different) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) count += same_bits(predicted(2), expected) ? 0 : 1;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const int count : different) CHECK(count == 0);
+}
+
+// The variants that give the same bits.
+std::vector<std::string> fused_variants() {
+  std::vector<std::string> names;
+  for (const chainrule::Variant* variant : chainrule::supported_variants()) {
+    if (std::string(variant->name) != "baseline") names.emplace_back(variant->name);
+  }
+  return names;
+}
+
+TEST_CASE("a training does not notice when another variant is made active") {
+  const std::vector<std::string> names = fused_variants();
+  if (names.empty()) return;
+  const Data<float> data;
+  chainrule::set_active_variant(names.front());
+  const std::vector<float> expected = trained(data, kAdam, 2);
+  std::atomic<bool> is_done{false};
+  std::thread other([&] {
+    for (size_t i = 0; !is_done; ++i) chainrule::set_active_variant(names[i % names.size()]);
+  });
+  const std::vector<float> result = trained(data, kAdam, 2);
+  is_done = true;
+  other.join();
+  chainrule::set_active_variant(names.front());
+  CHECK(same_bits(result, expected));
+}
+
+TEST_CASE("forward and backward may run on different variants") {
+  const Data<float> data;
+  for (const std::string& first : fused_variants()) {
+    for (const std::string& second : fused_variants()) {
+      std::vector<float> gradients[2];
+      for (const bool changes : {false, true}) {
+        Mlp<float> model(kInputs, layers(false), 0);
+        chainrule::Workspace<float> workspace;
+        Team team;
+        chainrule::set_active_variant(first);
+        team.begin(1);
+        workspace.reserve(team.kernels<float>(), kRows, kInputs, model.layers(), true);
+        model.forward(team, workspace, data.x.data(), kRows, true, 0);
+        if (changes) chainrule::set_active_variant(second);
+        team.begin(1);
+        std::copy_n(data.y.data(), kRows * kOutputs, workspace.output_gradient());
+        std::vector<float>& gradient = gradients[changes ? 1 : 0];
+        gradient.resize(static_cast<size_t>(model.parameters().size()));
+        model.backward(team, workspace, data.x.data(), nullptr, gradient.data());
+      }
+      CHECK(same_bits(gradients[0], gradients[1]));
+    }
+  }
+}
+
+}  // namespace

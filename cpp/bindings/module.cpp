@@ -1,5 +1,27 @@
 // The extension module chainrule._core: a table of contents.
+#include <pybind11/pybind11.h>
+
+#include <stdexcept>
+
+#include "ops/team.hpp"
 #include "register.hpp"
+
+// For threadpoolctl, which calls functions of the loaded library by name. No exception may leave.
+extern "C" {
+PYBIND11_EXPORT int chainrule_get_num_threads();
+PYBIND11_EXPORT void chainrule_set_num_threads(int threads);
+
+int chainrule_get_num_threads() {
+  try {
+    return chainrule::thread_count();
+  } catch (const std::exception&) {
+    return 1;  // of a bad CHAINRULE_NUM_THREADS; whoever computes is told
+  }
+}
+void chainrule_set_num_threads(int threads) {
+  chainrule::set_thread_count(threads > 0 ? threads : 1);
+}
+}
 
 PYBIND11_MODULE(_core, module) {
   using namespace chainrule::bindings;

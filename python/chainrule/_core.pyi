@@ -42,7 +42,7 @@ def active_variant() -> str: ...
 def set_variant(name: str) -> None: ...  # ValueError for a name that variants() does not list
 def build_config() -> dict[str, str]: ...
 def num_threads() -> int: ...  # ValueError for a wrong CHAINRULE_NUM_THREADS
-def set_num_threads(n: int) -> None: ...  # 0: back to what the environment or the machine gives
+def set_num_threads(threads: int) -> None: ...  # 0: what environment or machine give
 
 # --- kernels over plain arrays -------------------------------------------------------------------
 

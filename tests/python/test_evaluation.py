@@ -114,9 +114,9 @@ def test_memory_stays_small(monkeypatch, rng):
     model = cr.MLP([3, 2])
     outputs = model._outputs
 
-    def watched(x):
+    def watched(x, threads):
         sizes.append(len(x))
-        return outputs(x)
+        return outputs(x, threads)
 
     monkeypatch.setattr(model, "_outputs", watched)
     monkeypatch.setattr(_evaluation, "_BLOCK_OUTPUTS", 1000)

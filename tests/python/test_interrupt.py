@@ -62,7 +62,10 @@ print("usable", flush=True)
 """
 
 
-@pytest.mark.parametrize(("delay", "settings"), [(0, ""), (0.1, ""), (0.3, "'progress': True")])
+@pytest.mark.parametrize(
+    ("delay", "settings"),
+    [(0, ""), (0.1, ""), (0.3, "'progress': True"), (0, "'threads': 4"), (0.1, "'threads': 4")],
+)
 def test_ctrl_c_leaves_the_last_whole_step(delay, settings):
     code = CODE.replace("{DELAY}", str(delay)).replace("{SETTINGS}", "{" + settings + "}")
     done = subprocess.run(

@@ -91,10 +91,6 @@ def test_build_config():
     assert cr.runtime.build_config()["version"] == cr.__version__
 
 
-def test_num_threads():
-    assert cr.runtime.num_threads() >= 1
-
-
 def test_import_brings_nothing_heavy():
     code = """
 import json, sys

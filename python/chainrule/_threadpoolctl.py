@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
@@ -64,7 +64,8 @@ class _Finder:
             return None
         spec = PathFinder.find_spec(name, path, target)
         loader: Any = spec and spec.loader
-        if loader is None:
+        # It is one file of source. A loader of another kind may serve other modules too.
+        if not isinstance(loader, SourceFileLoader):
             return None
         execute = loader.exec_module
 

@@ -54,6 +54,8 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("train --learning-rate inf", "--learning-rate: 'inf': expected a number above 0"),
         ("train --test-fraction 1", "--test-fraction: '1': expected a number above 0 and below 1"),
         ("train --seed -1", "--seed: '-1': expected a whole number from 0 to 4294967295"),
+        ("train --threads 0", "--threads: '0': expected a whole number from 1 to 1024"),
+        ("train --threads 9999", "--threads: '9999': expected a whole number from 1 to 1024"),
         ("train --hidden 12,0", "--hidden: '12,0': expected widths from 1 to 16384"),
         ("train --hidden 12;4", "--hidden: '12;4': expected widths"),
         ("train --activation reul", "--activation: 'reul': expected one of identity, relu"),
@@ -177,6 +179,16 @@ def test_info_names_the_variant_that_was_forced(tmp_path: Path) -> None:
     result = run("info", cwd=tmp_path, CHAINRULE_VARIANT="baseline")
     assert result.returncode == 0
     assert fields(result.stdout)["variant active"] == "baseline"
+
+
+def test_threads_of_the_environment(tmp_path: Path) -> None:
+    result = run("info", cwd=tmp_path, CHAINRULE_NUM_THREADS="5")
+    assert fields(result.stdout)["threads"] == "5"
+    for command in ("info", "train"):
+        result = run(command, cwd=tmp_path, CHAINRULE_NUM_THREADS="many")
+        assert result.returncode == 2
+        assert result.stderr.count("\n") == 1
+        assert "CHAINRULE_NUM_THREADS is 'many'" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,13 @@ def test_digits(tmp_path: Path) -> None:
     assert found["network"].startswith("64-256-128-10, relu; 50,826 parameters")
     for word in ("cross_entropy", "AdamW", "batches of 32", "34 epochs"):
         assert word in found["training"]
-    assert re.fullmatch(rf"variant {cr.runtime.active_variant()}, \d+ threads?", found["machine"])
+    machine = rf"variant {cr.runtime.active_variant()}, (\d+ threads?)"
+    threads = re.fullmatch(machine, found["machine"])
+    assert threads
     assert number(found["held-out accuracy"]) >= 0.97
     assert "steps/s" in found["training time"]
     # The reference saw the same batches: it is as good, though its roundings are its own.
-    assert "1 thread each" in found["NumPy reference"]
+    assert f"{threads[1]} each" in found["NumPy reference"]
     reference = re.search(r"held-out accuracy: ([\d.]+)", found["NumPy reference"])
     assert reference
     assert float(reference[1]) >= 0.97
@@ -126,7 +128,7 @@ def test_options_reach_the_training(
     in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = "--task regression --hidden 7,5 --activation tanh --epochs 3 --batch-size 50"
-    more = "--learning-rate 0.25 --seed 9 --test-fraction 0.5 --no-reference"
+    more = "--learning-rate 0.25 --seed 9 --test-fraction 0.5 --threads 3 --reference"
     text = iris.read_text().replace("setosa", "0").replace("versicolor", "1")
     iris.write_text(text.replace("virginica", "2"))
     arguments = ["train", "iris.csv", "--target", "target", *options.split(), *more.split()]
@@ -137,6 +139,8 @@ def test_options_reach_the_training(
     assert "learning rate 0.25" in found["training"]
     assert "batches of 50, 3 epochs, 6 steps" in found["training"]
     assert found["split"] == "75 rows to train on, 75 held out (seed 9)"
+    assert found["machine"].endswith(", 3 threads")
+    assert "(3 threads each," in found["NumPy reference"]
     assert {"epoch 1/3", "epoch 2/3", "epoch 3/3"} <= set(found)
 
 

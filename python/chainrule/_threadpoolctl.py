@@ -53,27 +53,27 @@ def watch() -> None:
         _register(imported)
 
 
+class _Loader(SourceFileLoader):
+    """Registers the controller when the module is there."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        _register(module)
+
+
 class _Finder:
-    """Finds nothing itself, but has the controller registered after the import it waits for."""
+    """Gives what the import system finds another loader."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return what the import system would find, with an addition to its loader."""
+        """Return what the import system would find, or None for all that is no affair of ours."""
         if name != _NAME:
             return None
         spec = PathFinder.find_spec(name, path, target)
-        loader: Any = spec and spec.loader
-        # It is one file of source. A loader of another kind may serve other modules too.
-        if not isinstance(loader, SourceFileLoader):
-            return None
-        execute = loader.exec_module
-
-        def execute_and_register(module: ModuleType) -> None:
-            execute(module)
-            _register(module)
-
-        loader.exec_module = execute_and_register
+        if spec is None or not isinstance(spec.loader, SourceFileLoader):
+            return None  # from an archive, say: its importer does as ever
+        spec.loader = _Loader(spec.loader.name, spec.loader.path)
         return spec
 
 

@@ -1,0 +1,175 @@
+#include "base/thread_pool.hpp"
+
+#include <algorithm>
+#include <cfenv>
+#include <exception>
+#include <new>
+#include <thread>
+#include <type_traits>
+
+#include "base/flush_to_zero.hpp"
+
+#if !defined(_WIN32)
+#include <pthread.h>
+#include <signal.h>
+#endif
+
+namespace chainrule {
+
+namespace {
+
+// Initialized by the compiler, so that no fork can fall into its construction, and never destroyed:
+// at exit its threads may still spin or be parked here, and nobody waits for them.
+constinit ThreadPool pool;
+static_assert(std::is_trivially_destructible_v<ThreadPool>);
+
+// A thread made within this scope starts with signals blocked: they go to threads that others made,
+// such as Python's. Those that a thread's own fault raises stay, for faulthandler and sanitizers.
+class SignalsBlocked {
+ public:
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+#if defined(_WIN32)
+  SignalsBlocked() = default;
+#else
+  SignalsBlocked() {
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) {
+      sigdelset(&blocked, fault);
+    }
+    pthread_sigmask(SIG_SETMASK, &blocked, &saved_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &saved_, nullptr); }
+
+ private:
+  sigset_t saved_;
+#endif
+};
+
+}  // namespace
+
+ThreadPool& ThreadPool::instance() { return pool; }
+
+void ThreadPool::run(int threads, int64_t count, Call call, const void* body) {
+  const bool fits = static_cast<uint64_t>(count) <= kUnclaimedMask;
+  // Whoever finds the pool in use does not wait for it, nor adds threads to those at work.
+  if (fits && register_fork_handler() && !is_busy_.load(std::memory_order_relaxed) &&
+      !is_busy_.exchange(true, std::memory_order_acquire)) {
+    run_region(static_cast<int>(std::min<int64_t>(std::min(threads, kMaxThreads), count)), count,
+               call, body);
+    is_busy_.store(false, std::memory_order_release);
+    return;
+  }
+  for (int64_t index = 0; index < count; ++index) call(body, 0, index);
+}
+
+// How a region starts and ends. The ticket alone says whether there is anything to claim and for
+// whom. A claim takes one off it by compare-and-swap; the region's other fields are read only after
+// a claim. They hold still from then on, since the region cannot end before the claimed index is
+// finished. A thread that comes late finds zero indices in the ticket and touches nothing else: it
+// may sleep on between load and swap into a later region, but if that swap succeeds, it has claimed
+// an index of the later region, whose ticket has just let it. So no generation is needed, and the
+// caller waits for claimed indices, not for threads.
+void ThreadPool::run_region(int threads, int64_t count, Call call, const void* body) {
+  const int team = std::min(threads, 1 + add_threads(threads));
+  count_ = count;
+  call_ = call;
+  body_ = body;
+  unfinished_.store(count, std::memory_order_relaxed);
+  // The first index is the caller's, without a claim.
+  ticket_.store((static_cast<uint64_t>(team) << kThreadsShift) | static_cast<uint64_t>(count - 1),
+                std::memory_order_seq_cst);
+  for (int worker = 1; worker < team; ++worker) parkers_[static_cast<size_t>(worker)]->wake();
+
+  call(body, 0, 0);
+  const int64_t ran = 1 + run_claimed(0);
+  if (unfinished_.fetch_sub(ran, std::memory_order_acq_rel) == ran) return;
+  parkers_[0]->wait<false>([this] { return unfinished_.load(std::memory_order_seq_cst) == 0; });
+}
+
+bool ThreadPool::claim(int worker, int64_t& index) {
+  uint64_t ticket = ticket_.load(std::memory_order_relaxed);
+  do {
+    if (!is_open_to(worker, ticket)) return false;
+  } while (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acquire,
+                                          std::memory_order_relaxed));
+  index = count_ - static_cast<int64_t>(ticket & kUnclaimedMask);
+  return true;
+}
+
+int64_t ThreadPool::run_claimed(int worker) {
+  int64_t ran = 0;
+  for (int64_t index; claim(worker, index); ++ran) call_(body_, worker, index);
+  return ran;
+}
+
+void ThreadPool::finish(int64_t ran) {
+  // From here on the region may be over and another one running, whose caller this may wake in
+  // vain.
+  if (unfinished_.fetch_sub(ran, std::memory_order_seq_cst) == ran) parkers_[0]->wake();
+}
+
+void ThreadPool::work(int worker) {
+  std::fesetenv(FE_DFL_ENV);  // inherited from whoever was first to need this thread
+  const FlushToZero flush_to_zero;
+  Parker& parker = *parkers_[static_cast<size_t>(worker)];
+  for (;;) {
+    // Yields, since the kernel often wakes this thread on the caller's processor: spinning there
+    // made regions of 20 us take 80 beside one busy process.
+    parker.wait<true>([&] { return is_open_to(worker, ticket_.load(std::memory_order_seq_cst)); });
+    const int64_t ran = run_claimed(worker);
+    if (ran > 0) finish(ran);
+  }
+}
+
+// Brings the pool threads to `threads` - 1 if that can be; returns how many there are.
+int ThreadPool::add_threads(int threads) {
+  if (parkers_[0] == nullptr) {
+    parkers_[0] = new (std::nothrow) Parker;
+    if (parkers_[0] == nullptr) return 0;
+  }
+  while (can_start_ && started_ < threads - 1) {
+    can_start_ = start_thread(started_ + 1);
+    if (can_start_) ++started_;
+  }
+  return started_;
+}
+
+bool ThreadPool::start_thread(int worker) {
+  try {
+    Parker*& parker = parkers_[static_cast<size_t>(worker)];
+    if (parker == nullptr) parker = new Parker;
+    const SignalsBlocked signals_blocked;
+    std::thread([this, worker] { work(worker); }).detach();
+    return true;
+  } catch (const std::exception&) {
+    return false;  // std::system_error or std::bad_alloc: the machine's limit, not the caller's
+                   // fault
+  }
+}
+
+bool ThreadPool::register_fork_handler() {
+#if !defined(_WIN32)
+  if (handles_fork_.load(std::memory_order_acquire)) return true;
+  // Two threads may both register it: it can run twice.
+  if (pthread_atfork(nullptr, nullptr, [] { pool.forget_threads(); }) != 0) return false;
+  handles_fork_.store(true, std::memory_order_release);
+#endif
+  return true;
+}
+
+// In a forked child, where only the thread that forked exists. Another may have held a mutex or
+// been in the middle of a region, so all is made anew, in place and without destructors.
+void ThreadPool::forget_threads() {
+  for (Parker* parker : parkers_) {
+    if (parker != nullptr) new (parker) Parker;
+  }
+  started_ = 0;
+  can_start_ = true;
+  ticket_.store(0, std::memory_order_relaxed);
+  unfinished_.store(0, std::memory_order_relaxed);
+  is_busy_.store(false, std::memory_order_relaxed);
+}
+
+}  // namespace chainrule

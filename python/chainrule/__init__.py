@@ -45,7 +45,7 @@ from ._training import Trainer
 # A wrong CHAINRULE_VARIANT raises here, not in the middle of a program.
 runtime.active_variant()
 
-_threadpoolctl.watch()
+_threadpoolctl.register()
 
 __all__ = [
     "LBFGS",

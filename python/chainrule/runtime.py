@@ -18,14 +18,12 @@ import contextlib
 from collections.abc import Iterator
 
 from . import _arguments, _core
-from ._threadpoolctl import register_threadpoolctl
 
 __all__ = [
     "active_variant",
     "build_config",
     "compiled_variants",
     "num_threads",
-    "register_threadpoolctl",
     "set_num_threads",
     "set_variant",
     "use_num_threads",

@@ -75,7 +75,7 @@ def compare(
     -------
     Comparison
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     # Written and tested in benchmarks/; the build puts a copy into the package.
     reference = importlib.import_module("chainrule.numpy_reference")

@@ -13,8 +13,6 @@
 #include <string_view>
 
 #include "base/aligned_buffer.hpp"
-#include "base/flush_to_zero.hpp"
-#include "base/interrupt.hpp"
 #include "kernels/lists.hpp"
 #include "ops/loss.hpp"
 
@@ -86,21 +84,6 @@ int index_of(const List& list, std::string_view name, const char* what) {
 
 inline Activation activation_of(std::string_view name) {
   return static_cast<Activation>(index_of(kActivations, name, "activation"));
-}
-
-// Runs arithmetic without the GIL and with denormals flushed.
-template <class Function>
-auto compute(const Function& function) {
-  const py::gil_scoped_release release;
-  const FlushToZero flush;
-  return function();
-}
-
-// For Interrupt: true when a signal handler raised, such as Ctrl-C's KeyboardInterrupt.
-inline bool signal_raised() {
-  const py::gil_scoped_acquire acquire;
-  const KeepDenormals mode;  // the handler may be anybody's code
-  return PyErr_CheckSignals() != 0;
 }
 
 }  // namespace chainrule::bindings

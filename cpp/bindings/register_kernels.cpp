@@ -1,5 +1,6 @@
 // The kernels over plain arrays, once for float and once for double.
 #include "arrays.hpp"
+#include "interpreter.hpp"
 #include "kernels/registry.hpp"
 #include "network/initializers.hpp"
 #include "network/layer_spec.hpp"

@@ -1,6 +1,7 @@
 // The network, once for float (Mlp32) and once for double (Mlp64).
 #include "arrays.hpp"
 #include "binding_types.hpp"
+#include "interpreter.hpp"
 #include "register.hpp"
 
 namespace chainrule::bindings {
@@ -41,7 +42,7 @@ py::list parameter_blocks(const std::vector<ParameterBlock>& blocks) {
 template <class Function>
 auto compute_interruptible(Team& team, int threads, const Function& function) {
   team.begin(threads);
-  team.interrupt().begin(signal_raised);
+  team.interrupt().begin(signal_poll());
   const auto result = compute(function);
   const bool is_stopped = team.interrupt().is_stopped();
   team.interrupt().end();

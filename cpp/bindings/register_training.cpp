@@ -1,5 +1,6 @@
 // Trainers, optimizer steps and schedules.
 #include "binding_types.hpp"
+#include "interpreter.hpp"
 #include "register.hpp"
 #include "training/trainer.hpp"
 
@@ -49,7 +50,7 @@ struct BoundTrainer {
 template <class T, class Function>
 RunResult run_interruptible(BoundTrainer<T>& self, const Function& function) {
   const InUse<T> use(self.model);
-  self.trainer.interrupt().begin(signal_raised);
+  self.trainer.interrupt().begin(signal_poll());
   const RunResult result = compute(function);
   self.trainer.interrupt().end();
   if (result.status == RunStatus::kInterrupted) throw py::error_already_set();

@@ -30,7 +30,7 @@ def register() -> None:
             return int(self.dynlib.chainrule_get_num_threads())
 
         def set_num_threads(self, num_threads: int) -> None:
-            n = min(max(int(num_threads), 1), _arguments.MOST_THREADS)
+            n = min(max(int(num_threads), 0), _arguments.MOST_THREADS)  # 0: automatic
             self.dynlib.chainrule_set_num_threads(n)
 
         def get_version(self) -> str:

@@ -64,6 +64,20 @@ print(cr.runtime.num_threads() >= 1)
     assert run(code) == "True"
 
 
+def test_a_bad_variable_is_not_forgotten():
+    code = """
+import chainrule as cr
+import threadpoolctl
+with threadpoolctl.threadpool_limits(1):
+    assert cr.runtime.num_threads() == 1
+try:
+    cr.runtime.num_threads()
+except ValueError as error:
+    print(error)
+"""
+    assert "CHAINRULE_NUM_THREADS" in run(code, CHAINRULE_NUM_THREADS="many")
+
+
 def test_the_limit_holds_in_this_process():
     assert threadpoolctl.__version__ == importlib.metadata.version("threadpoolctl")
     before = cr.runtime.num_threads()

@@ -370,3 +370,21 @@ def test_trainings_at_once_have_the_same_bits():
     with ThreadPoolExecutor(4) as pool:
         trained = pool.map(lambda name: train(name, "float32", 4), NETWORKS)
         assert dict(zip(NETWORKS, trained, strict=True)) == serial
+
+
+def test_the_process_may_end_during_a_fit():
+    # Taking the lock back while Python ends once aborted the process.
+    code = """
+import threading, time
+import numpy as np
+import chainrule as cr
+
+X = np.random.default_rng(0).normal(size=(4000, 64))
+model = cr.MLP([64, 256, 256, 1])
+fit = lambda: model.fit(X, X[:, :1], loss="mse", epochs=10**6)
+threading.Thread(target=fit, daemon=True).start()
+time.sleep(0.2)
+print("ends")
+"""
+    for _ in range(3):
+        assert run(code) == "ends"

@@ -29,37 +29,35 @@ class Team {
   Team& operator=(const Team&) = delete;
 
   // Before an operation: its variant is the active one, and it uses at most `threads` threads, or
-  // with 0 as many as the process is set to. Throws std::bad_alloc, std::invalid_argument (for the
-  // environment variable).
+  // with 0 as many as the process is set to. Throws std::invalid_argument for the environment
+  // variable.
   void begin(int threads) {
     threads_ = threads > 0 ? threads : thread_count();
-    while (contexts_.size() < static_cast<size_t>(threads_)) {
-      contexts_.emplace_back(interrupt_, contexts_.empty());
-    }
-    for (Context& context : contexts_) {
-      context.use(active_variant());
-      if (threads_ > 1) context.reserve_panel();  // threads must not throw
-    }
+    variant_ = &active_variant();
+    for (Context& context : contexts_) context.use(*variant_);
+    if (contexts_.empty()) add_context();
   }
 
   Interrupt& interrupt() { return interrupt_; }
   template <class T>
   const KernelTable<T>& kernels() const {
-    return contexts_.front().kernels<T>();
+    return kernels_of<T>(*variant_);
   }
 
   // body(context, piece) for piece = 0 .. count - 1, of `work` multiply-adds in all; unfinished
-  // when the interrupt says so. A body does not throw.
+  // when the interrupt says so. A body does not throw. Throws std::bad_alloc before the first one.
   template <class Body>
   void run(int64_t count, int64_t work, const Body& body) {
-    const auto threads = static_cast<int>(std::min<int64_t>(threads_, 1 + work / kWorkPerThread));
     const auto call = [&](int worker, int64_t piece) {
       Context& context = contexts_[static_cast<size_t>(worker)];
       if (!context.stop_requested()) body(context, piece);
     };
-    if (threads == 1) {
+    const int threads = threads_for(count, work);
+    if (threads <= 1) {
       for (int64_t piece = 0; piece < count; ++piece) call(0, piece);
     } else {
+      while (contexts_.size() < static_cast<size_t>(threads)) add_context();
+      for (Context& context : contexts_) context.reserve_panel();  // bodies do not throw
       ThreadPool::instance().parallel_for(threads, count, call);
     }
   }
@@ -68,9 +66,18 @@ class Team {
   // Two microseconds of products in float; to start and to end a region takes less than one.
   static constexpr int64_t kWorkPerThread = int64_t{1} << 17;
 
+  int threads_for(int64_t count, int64_t work) const {
+    return static_cast<int>(std::min({int64_t{threads_}, count, 1 + work / kWorkPerThread}));
+  }
+  void add_context() {
+    contexts_.emplace_back(interrupt_, contexts_.empty());
+    contexts_.back().use(*variant_);
+  }
+
   int threads_ = 1;
+  const Variant* variant_ = nullptr;
   Interrupt interrupt_;
-  std::vector<Context> contexts_;
+  std::vector<Context> contexts_;  // by worker, made when first needed
 };
 
 }  // namespace chainrule

@@ -1,0 +1,49 @@
+// Work without the interpreter's lock, and its signals. Used by the register_*.cpp files.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <type_traits>
+
+#include "base/flush_to_zero.hpp"
+#include "base/interrupt.hpp"
+
+namespace chainrule::bindings {
+
+// Runs arithmetic without the GIL and with denormals flushed.
+//
+// The GIL is not taken back in a destructor: when Python ends before a daemon thread does, taking
+// it unwinds that thread's stack, which a destructor would turn into an abort.
+template <class Function>
+auto compute(const Function& function) {
+  const FlushToZero flush;
+  PyThreadState* state = PyEval_SaveThread();
+  try {
+    if constexpr (std::is_void_v<decltype(function())>) {
+      function();
+      PyEval_RestoreThread(state);
+    } else {
+      auto result = function();
+      PyEval_RestoreThread(state);
+      return result;
+    }
+  } catch (const std::exception&) {
+    PyEval_RestoreThread(state);
+    throw;
+  }
+}
+
+// For Interrupt: true when a signal handler raised, such as Ctrl-C's KeyboardInterrupt.
+inline bool signal_raised() {
+  const pybind11::gil_scoped_acquire acquire;
+  const KeepDenormals mode;  // the handler may be anybody's code
+  return PyErr_CheckSignals() != 0;
+}
+
+// Signal handlers run on the main thread alone, so that other threads need not ask.
+Interrupt::Poll signal_poll();
+
+// At import.
+void remember_main_thread();
+
+}  // namespace chainrule::bindings

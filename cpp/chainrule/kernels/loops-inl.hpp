@@ -33,13 +33,20 @@ CHAINRULE_INLINE void for_vectors(int64_t size, const Body& body) {
   if (i < size) body(i, FirstLanes<T>{size - i});
 }
 
-// The fixed tree over the virtual lanes.
-template <class T>
-CHAINRULE_INLINE T fold(T* lanes) {
-  for (int width = kVirtualLanes / 2; width > 0; width /= 2) {
-    for (int l = 0; l < width; ++l) lanes[l] += lanes[l + width];
+// The fixed tree over 2 kWidth lanes: upper half onto lower half, until one is left.
+template <int kWidth, class T, class Combine>
+CHAINRULE_INLINE T fold(T* lanes, const Combine& combine) {
+  for (int l = 0; l < kWidth; ++l) lanes[l] = combine(lanes[l], lanes[l + kWidth]);
+  if constexpr (kWidth > 1) {
+    return fold<kWidth / 2>(lanes, combine);
+  } else {
+    return lanes[0];
   }
-  return lanes[0];
+}
+
+template <class T>
+CHAINRULE_INLINE T fold_sum(T* lanes) {
+  return fold<kVirtualLanes / 2>(lanes, [](T a, T b) CHAINRULE_INLINE_LAMBDA { return a + b; });
 }
 
 // Sum of term(i, lanes) over a row of `size` elements; lanes past the end must give 0.
@@ -64,7 +71,7 @@ CHAINRULE_INLINE T row_sum(int64_t size, const Term& term) {
   }
   T lanes[kVirtualLanes];
   for (int v = 0; v < kVectors; ++v) sums[v].store(lanes + v * kLanes);
-  return fold(lanes);
+  return fold_sum(lanes);
 }
 
 // A sum in double over many elements, in virtual lanes.
@@ -96,7 +103,7 @@ class DoubleSum {
   CHAINRULE_INLINE double total() {
     double lanes[kVirtualLanes];
     for (int l = 0; l < kVirtualLanes; ++l) lanes[l] = lanes_[l];
-    return fold(lanes);
+    return fold_sum(lanes);
   }
 
  private:

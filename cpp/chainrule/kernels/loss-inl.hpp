@@ -157,6 +157,59 @@ struct ZerosThenMinusInfinity {
 template <class T>
 constexpr ZerosThenMinusInfinity<T> kZerosThenMinusInfinity{};
 
+// Minus infinity in the lanes past the end, so that their exponentials are 0.
+template <class T>
+CHAINRULE_INLINE Vec<T> only(WholeLanes<T>, Vec<T> v) {
+  return v;
+}
+template <class T>
+CHAINRULE_INLINE Vec<T> only(FirstLanes<T> lanes, Vec<T> v) {
+  return v + Vec<T>::load(kZerosThenMinusInfinity<T>.values + kVirtualLanes - lanes.count);
+}
+
+template <class T>
+CHAINRULE_INLINE T row_max(const T* row, int64_t columns) {
+  constexpr int kLanes = static_cast<int>(Vec<T>::kLanes);
+  Vec<T> most = Vec<T>::broadcast(row[0]);
+  for_vectors<T>(
+      columns, [&](int64_t c, auto lanes) { most = max(most, only(lanes, lanes.load(row + c))); });
+  T values[kLanes];
+  most.store(values);
+  return fold<kLanes / 2>(values, [](T a, T b) CHAINRULE_INLINE_LAMBDA { return a > b ? a : b; });
+}
+
+// What the softmax of a row of logits z needs: max z, sum exp(z - max z), and its logarithm.
+template <class T>
+struct Softmax {
+  T max, sum, log_sum;
+};
+
+// Of up to kVirtualLanes rows, so that their logarithms share vectors. The rows of the gradient,
+// when there is one, are left with the exponentials.
+template <class T>
+CHAINRULE_INLINE void softmax_rows(const LossArguments<T>& args, int64_t first, int64_t count,
+                                   Softmax<T>* result) {
+  T sums[kVirtualLanes];
+  for (int64_t i = 0; i < kVirtualLanes; ++i) sums[i] = 1;
+  for (int64_t i = 0; i < count; ++i) {
+    const T* logits = args.outputs + (first + i) * args.columns;
+    T* exponentials =
+        args.gradient == nullptr ? nullptr : args.gradient + (first + i) * args.columns;
+    result[i].max = row_max(logits, args.columns);
+    const Vec<T> max = Vec<T>::broadcast(result[i].max);
+    sums[i] = row_sum<T>(args.columns, [&](int64_t c, auto lanes) {
+      const Vec<T> e = exp(only(lanes, lanes.load(logits + c) - max));
+      if (exponentials != nullptr) lanes.store(exponentials + c, e);
+      return e;
+    });
+    result[i].sum = sums[i];
+  }
+  for (int64_t l = 0; l < kVirtualLanes; l += Vec<T>::kLanes) {
+    log(Vec<T>::load(sums + l)).store(sums + l);
+  }
+  for (int64_t i = 0; i < count; ++i) result[i].log_sum = sums[i];
+}
+
 // Softmax and cross-entropy of one row of logits, fused. With target distribution q (a label or
 // probabilities, smoothed by epsilon) and class weights w:
 //   loss = sum_c w_c q_c (log sum_k exp(z_k) - z_c)
@@ -164,22 +217,15 @@ constexpr ZerosThenMinusInfinity<T> kZerosThenMinusInfinity{};
 template <class T>
 class CrossEntropyRow {
  public:
-  CrossEntropyRow(const LossArguments<T>& args, int64_t row)
+  CrossEntropyRow(const LossArguments<T>& args, int64_t row, const Softmax<T>& softmax)
       : args_(args),
         logits_(args.outputs + row * args.columns),
         columns_(args.columns),
         uniform_(args.parameter / static_cast<T>(args.columns)),
-        kept_(T{1} - args.parameter) {
-    max_ = row_max();
-    const Vec<T> max = Vec<T>::broadcast(max_);
-    T* exponentials = args.gradient == nullptr ? nullptr : args.gradient + row * columns_;
-    sum_ = row_sum<T>(columns_, [&](int64_t c, auto lanes) {
-      const Vec<T> e = exp(only(lanes, lanes.load(logits_ + c) - max));
-      if (exponentials != nullptr) lanes.store(exponentials + c, e);
-      return e;
-    });
-    log_sum_ = on_scalar<T>([](Vec<T> x) { return log(x); }, sum_);
-  }
+        kept_(T{1} - args.parameter),
+        max_(softmax.max),
+        sum_(softmax.sum),
+        log_sum_(softmax.log_sum) {}
 
   // Labels without smoothing and class weights, the common case, need one element.
   double label_loss(int32_t label) const {
@@ -213,31 +259,11 @@ class CrossEntropyRow {
   T kept() const { return kept_; }
 
  private:
-  // Minus infinity in the lanes past the end, so that their exponentials are 0.
-  static CHAINRULE_INLINE Vec<T> only(WholeLanes<T>, Vec<T> v) { return v; }
-  static CHAINRULE_INLINE Vec<T> only(FirstLanes<T> lanes, Vec<T> v) {
-    return v + Vec<T>::load(kZerosThenMinusInfinity<T>.values + kVirtualLanes - lanes.count);
-  }
-
-  T row_max() const {
-    T lanes[Vec<T>::kLanes];
-    Vec<T> max_lanes = Vec<T>::broadcast(logits_[0]);
-    int64_t c = 0;
-    for (; c + Vec<T>::kLanes <= columns_; c += Vec<T>::kLanes) {
-      max_lanes = max(max_lanes, Vec<T>::load(logits_ + c));
-    }
-    max_lanes.store(lanes);
-    T result = lanes[0];
-    for (int64_t l = 1; l < Vec<T>::kLanes; ++l) result = result > lanes[l] ? result : lanes[l];
-    for (; c < columns_; ++c) result = result > logits_[c] ? result : logits_[c];
-    return result;
-  }
-
   const LossArguments<T>& args_;
   const T* logits_;
   int64_t columns_;
   T uniform_, kept_;
-  T max_ = 0, sum_ = 0, log_sum_ = 0;
+  T max_, sum_, log_sum_;
 };
 
 template <class T>
@@ -245,8 +271,13 @@ double cross_entropy_loss(const LossArguments<T>& args) {
   if (args.columns == 0) return 0;
   const bool plain = args.parameter == 0 && args.value_count == 0;
   double total = 0;
+  Softmax<T> softmax[kVirtualLanes];
   for (int64_t r = 0; r < args.rows; ++r) {
-    const CrossEntropyRow<T> row(args, r);
+    if (r % kVirtualLanes == 0) {
+      const int64_t left = args.rows - r;
+      softmax_rows(args, r, left < kVirtualLanes ? left : kVirtualLanes, softmax);
+    }
+    const CrossEntropyRow<T> row(args, r, softmax[r % kVirtualLanes]);
     const T weight = args.row_weights == nullptr ? T{1} : args.row_weights[r];
     T* gradient = args.gradient == nullptr ? nullptr : args.gradient + r * args.columns;
     const auto weighted = [&](Vec<T> q, int64_t c, auto lanes) {

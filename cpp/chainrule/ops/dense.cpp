@@ -1,6 +1,7 @@
 #include "ops/dense.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "kernels/registry.hpp"
 
@@ -106,6 +107,32 @@ void pack_one(const KernelTable<T>& kernels, const Operand<T>& b, int64_t k, int
              std::min(width, n - j), panels + j * k);
 }
 
+// Whether a row of n elements leaves a quarter of a vector empty, or more.
+template <class T>
+bool is_narrow(const KernelTable<T>& kernels, int64_t n) {
+  return 8 * n <= 3 * kernels.panel_columns;
+}
+
+// x^T grad_z as the transpose of grad_z^T x, whose rows fill whole vectors, with the same chains.
+template <class T>
+void narrow_weight_gradient(Context& context, const DenseShape& shape, const T* grad_z, const T* x,
+                            T* grad_weight) {
+  const auto [m, k, n] = shape;
+  constexpr int64_t kMostColumns = kPanelRowBytes / int64_t{sizeof(T)};
+  std::array<T, kMostColumns * kMostColumns / 2> rows;
+  const int64_t width = context.kernels<T>().panel_columns;
+  for (int64_t i = 0; i < k; i += width) {
+    const int64_t count = std::min(width, k - i);
+    product<T>(context, n, count, m, transposed(grad_z, n), matrix(x + i, k), nullptr,
+               {rows.data(), width});
+    for (int64_t r = 0; r < count; ++r) {
+      for (int64_t j = 0; j < n; ++j) {
+        grad_weight[(i + r) * n + j] = rows[static_cast<size_t>(j * width + r)];
+      }
+    }
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -180,9 +207,8 @@ void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_
     kernels.column_sums(grad_z + first, m, columns, n, grad_bias + first);
   }
   if (grad_weight == nullptr) return;
-  if (n == 1) {
-    // As a row: (x^T grad_z)^T = grad_z^T x fills whole vectors, with the same chains.
-    product<T>(context, 1, k, m, transposed(grad_z, n), matrix(x, k), nullptr, {grad_weight, k});
+  if (is_narrow(kernels, n)) {
+    narrow_weight_gradient(context, shape, grad_z, x, grad_weight);
   } else {
     product<T>(context, k, columns, m, transposed(x, k), matrix(grad_z + first, n), nullptr,
                {grad_weight + first, n});

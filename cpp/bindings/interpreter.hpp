@@ -10,13 +10,12 @@
 
 namespace chainrule::bindings {
 
-// Runs arithmetic without the GIL and with denormals flushed.
+// Runs a function without the GIL.
 //
 // The GIL is not taken back in a destructor: when Python ends before a daemon thread does, taking
 // it unwinds that thread's stack, which a destructor would turn into an abort.
 template <class Function>
-auto compute(const Function& function) {
-  const FlushToZero flush;
+auto without_lock(const Function& function) {
   PyThreadState* state = PyEval_SaveThread();
   try {
     if constexpr (std::is_void_v<decltype(function())>) {
@@ -31,6 +30,13 @@ auto compute(const Function& function) {
     PyEval_RestoreThread(state);
     throw;
   }
+}
+
+// Runs arithmetic without the GIL and with denormals flushed.
+template <class Function>
+auto compute(const Function& function) {
+  const FlushToZero flush;
+  return without_lock(function);
 }
 
 // For Interrupt: true when a signal handler raised, such as Ctrl-C's KeyboardInterrupt.

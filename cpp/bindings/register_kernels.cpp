@@ -38,8 +38,7 @@ void register_elementwise(py::module_& module) {
       "all_finite",
       [](const Array<T>& x) {
         // Without flushing: a denormal is finite, and so is its product with zero.
-        const py::gil_scoped_release release;
-        return active_kernels<T>().all_finite(read(x), x.size());
+        return without_lock([&] { return active_kernels<T>().all_finite(read(x), x.size()); });
       },
       "x"_a.noconvert());
   module.def(

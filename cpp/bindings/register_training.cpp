@@ -147,7 +147,7 @@ void register_optimizer_step(py::module_& module) {
         for (size_t i = 0; i < states.size(); ++i) slice.states[i] = write(states[i]);
         compute([&] {
           OptimizerStepper<T> stepper(spec);
-          stepper.prepare(step, learning_rate, grad_scale, clip_value);
+          stepper.prepare(active_kernels<T>(), step, learning_rate, grad_scale, clip_value);
           stepper.apply(slice);
           return 0;
         });

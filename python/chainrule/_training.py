@@ -106,7 +106,6 @@ class Trainer:
         self.optimizer = self._settings.optimizer
         self.seed = self._settings.seed
         n_threads = _arguments.threads(threads)
-        self.threads = threads
         self.history = History()
         schedule = self.optimizer.schedule()
         self._needs_epochs = schedule.needs_epochs
@@ -127,6 +126,11 @@ class Trainer:
             self.seed,
         )
         self._core.threads = n_threads
+
+    @property
+    def threads(self) -> int | None:
+        """At most how many threads a step uses; None: as many as the process is set to."""
+        return self._core.threads or None
 
     @property
     def epoch(self) -> int:
@@ -272,7 +276,7 @@ class Trainer:
         self._check_early_stopping(early_stopping, validation is not None)
         if progress is not None:
             progress = _arguments.boolean(progress, "progress")
-        n_threads = _arguments.threads(self.threads if threads is None else threads)
+        n_threads = self._core.threads if threads is None else _arguments.threads(threads)
         checked = Callbacks(callbacks)
         with model._lock.hold("fit"), model._lock.fit_once():
             bar = Bar(progress, n_steps)

@@ -209,6 +209,19 @@ TEST_CASE("a caller parks while the others work on, and is woken") {
   for (const int64_t times : done) CHECK(times == 50);
 }
 
+TEST_CASE("a caller that waits for others polls") {
+  int polls = 0;
+  const auto body = [](int worker, int64_t) {
+    if (worker > 0) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  };
+  // The caller may do all alone before the others come.
+  for (int i = 0; i < 100 && polls == 0; ++i) {
+    ThreadPool::instance().parallel_for(2, 1000, body, [&] { ++polls; });
+  }
+  CHECK(polls > 0);
+  CHECK(polls <= 100);
+}
+
 TEST_CASE("a region within a body is run by that body's thread") {
   std::atomic<int64_t> sum{0};
   std::atomic<int> foreign{0};

@@ -114,3 +114,20 @@ def test_alignment_of_the_input_does_not_matter(variant, dtype, rng):
         results.append(model.parameters.copy())
     for got in results[1:]:
         assert same_bits(got, results[0])
+
+
+def test_variants_take_turns_on_one_network(rng):
+    # Packed for one of them the weights fit where packed weights are kept, for another they do not.
+    model = cr.MLP([40_000, 129, 1])
+    x = rng.normal(size=(64, 40_000)).astype(np.float32)
+    variants = [name for name in cr.runtime.variants() if name != "baseline"]
+    results = []
+    for name in [*variants, *reversed(variants)]:
+        with cr.runtime.use_variant(name):
+            outputs = model.forward(x, training=True)
+        for other in variants:
+            with cr.runtime.use_variant(other):
+                results.append((outputs, model.backward(np.ones_like(outputs))))
+    for outputs, gradient in results[1:]:
+        assert same_bits(outputs, results[0][0])
+        assert same_bits(gradient, results[0][1])

@@ -38,17 +38,27 @@ class Parker {
   void wait(const IsReady& is_ready) {
     while (!spin<kYields>(is_ready)) {
       std::unique_lock lock(mutex_);
-      // Either the waker sees this store, or is_ready() sees the waker's: all four operations are
-      // sequentially consistent. A waker that saw it takes the mutex, thus cannot notify too early.
-      is_parked_.store(true, std::memory_order_seq_cst);
-      if (is_ready()) {
-        is_parked_.store(false, std::memory_order_relaxed);
-        return;
-      }
-      condition_.wait(lock, [&] { return !is_parked_.load(std::memory_order_relaxed); });
+      if (!park(is_ready)) return;
+      condition_.wait(lock, [&] { return !is_parked(); });
       // Woken too late, perhaps: spin again, since where one region was, the next is near.
     }
   }
+
+  // The same, and calls `poll()` whenever it has been parked for kPollInterval.
+  template <bool kYields, class IsReady, class Poll>
+  void wait(const IsReady& is_ready, const Poll& poll) {
+    while (!spin<kYields>(is_ready)) {
+      std::unique_lock lock(mutex_);
+      if (!park(is_ready)) return;
+      if (condition_.wait_for(lock, kPollInterval, [&] { return !is_parked(); })) continue;
+      is_parked_.store(false, std::memory_order_relaxed);
+      lock.unlock();
+      poll();
+    }
+  }
+
+  // A guess: by the time it is used it may be wrong.
+  bool is_parked() const { return is_parked_.load(std::memory_order_relaxed); }
 
   // After a sequentially consistent store that makes the waiting thread ready. Any thread.
   void wake() {
@@ -66,6 +76,18 @@ class Parker {
   // better of the two; and little of a time slice when processors are short.
   static constexpr std::chrono::microseconds kSpin{50};
   static constexpr int kLooksPerClock = 32;
+  static constexpr std::chrono::milliseconds kPollInterval{20};
+
+  // With the mutex held; false when there is nothing to wait for any more.
+  template <class IsReady>
+  bool park(const IsReady& is_ready) {
+    // Either the waker sees this store, or is_ready() sees the waker's: all four operations are
+    // sequentially consistent. A waker that saw it takes the mutex, thus cannot notify too early.
+    is_parked_.store(true, std::memory_order_seq_cst);
+    if (!is_ready()) return true;
+    is_parked_.store(false, std::memory_order_relaxed);
+    return false;
+  }
 
   template <bool kYields, class IsReady>
   static bool spin(const IsReady& is_ready) {

@@ -51,17 +51,17 @@ class SignalsBlocked {
 
 ThreadPool& ThreadPool::instance() { return pool; }
 
-void ThreadPool::run(int threads, int64_t count, Call call, const void* body) {
+void ThreadPool::run(int threads, int64_t count, AnyBody body, AnyPoll poll) {
   const bool fits = static_cast<uint64_t>(count) <= kUnclaimedMask;
   // Whoever finds the pool in use does not wait for it, nor adds threads to those at work.
   if (fits && register_fork_handler() && !is_busy_.load(std::memory_order_relaxed) &&
       !is_busy_.exchange(true, std::memory_order_acquire)) {
     run_region(static_cast<int>(std::min<int64_t>(std::min(threads, kMaxThreads), count)), count,
-               call, body);
+               body, poll);
     is_busy_.store(false, std::memory_order_release);
     return;
   }
-  for (int64_t index = 0; index < count; ++index) call(body, 0, index);
+  for (int64_t index = 0; index < count; ++index) body(0, index);
 }
 
 // How a region starts and ends. The ticket alone says whether there is anything to claim and for
@@ -71,10 +71,9 @@ void ThreadPool::run(int threads, int64_t count, Call call, const void* body) {
 // may sleep on between load and swap into a later region, but if that swap succeeds, it has claimed
 // an index of the later region, whose ticket has just let it. So no generation is needed, and the
 // caller waits for claimed indices, not for threads.
-void ThreadPool::run_region(int threads, int64_t count, Call call, const void* body) {
+void ThreadPool::run_region(int threads, int64_t count, AnyBody body, AnyPoll poll) {
   const int team = std::min(threads, 1 + add_threads(threads));
   count_ = count;
-  call_ = call;
   body_ = body;
   unfinished_.store(count, std::memory_order_relaxed);
   // The first index is the caller's, without a claim.
@@ -82,10 +81,11 @@ void ThreadPool::run_region(int threads, int64_t count, Call call, const void* b
                 std::memory_order_seq_cst);
   for (int worker = 1; worker < team; ++worker) parkers_[static_cast<size_t>(worker)]->wake();
 
-  call(body, 0, 0);
+  body(0, 0);
   const int64_t ran = 1 + run_claimed(0);
   if (unfinished_.fetch_sub(ran, std::memory_order_acq_rel) == ran) return;
-  parkers_[0]->wait<false>([this] { return unfinished_.load(std::memory_order_seq_cst) == 0; });
+  parkers_[0]->wait<false>([this] { return unfinished_.load(std::memory_order_seq_cst) == 0; },
+                           poll);
 }
 
 bool ThreadPool::claim(int worker, int64_t& index) {
@@ -100,7 +100,7 @@ bool ThreadPool::claim(int worker, int64_t& index) {
 
 int64_t ThreadPool::run_claimed(int worker) {
   int64_t ran = 0;
-  for (int64_t index; claim(worker, index); ++ran) call_(body_, worker, index);
+  for (int64_t index; claim(worker, index); ++ran) body_(worker, index);
   return ran;
 }
 
@@ -142,6 +142,7 @@ bool ThreadPool::start_thread(int worker) {
     if (parker == nullptr) parker = new Parker;
     const SignalsBlocked signals_blocked;
     std::thread([this, worker] { work(worker); }).detach();
+    if (worker == 1) first_.store(parker, std::memory_order_release);
     return true;
   } catch (const std::exception&) {
     return false;  // std::system_error or std::bad_alloc: the machine's limit, not the caller's
@@ -165,6 +166,7 @@ void ThreadPool::forget_threads() {
   for (Parker* parker : parkers_) {
     if (parker != nullptr) new (parker) Parker;
   }
+  first_.store(nullptr, std::memory_order_relaxed);
   started_ = 0;
   can_start_ = true;
   ticket_.store(0, std::memory_order_relaxed);

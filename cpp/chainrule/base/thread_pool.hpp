@@ -31,24 +31,47 @@ class ThreadPool {
   // another thread's region or an outer one has the pool, the caller runs all alone, in order.
   //
   // A body does not throw (the program would end) and does not fork. Allocates nothing but threads,
-  // and only when more are asked for than ever before.
-  template <class Body>
-  void parallel_for(int threads, int64_t count, const Body& body) {
+  // and only when more are asked for than ever before. While the caller has no more to do and
+  // others have, it calls poll() some fifty times a second.
+  template <class Body, class Poll>
+  void parallel_for(int threads, int64_t count, const Body& body, const Poll& poll) {
     const auto call = [](const void* erased, int worker, int64_t index) noexcept {
       (*static_cast<const Body*>(erased))(worker, index);
     };
     if (threads <= 1 || count <= 1) {
       for (int64_t index = 0; index < count; ++index) call(&body, 0, index);
     } else {
-      run(threads, count, call, &body);
+      const auto call_poll = [](const void* erased) { (*static_cast<const Poll*>(erased))(); };
+      run(threads, count, {call, &body}, {call_poll, &poll});
     }
+  }
+  template <class Body>
+  void parallel_for(int threads, int64_t count, const Body& body) {
+    parallel_for(threads, count, body, [] {});
+  }
+
+  // Whether a region would first have to make or to wake threads, which costs the caller
+  // microseconds and brings help later still. A guess, for who may do without.
+  bool is_asleep() const {
+    const Parker* first = first_.load(std::memory_order_acquire);
+    return first == nullptr || first->is_parked();
   }
 
  private:
-  using Call = void (*)(const void* body, int worker, int64_t index) noexcept;
+  // A body or a poll without its type.
+  struct AnyBody {
+    void (*call)(const void* body, int worker, int64_t index) noexcept;
+    const void* body;
+    void operator()(int worker, int64_t index) const { call(body, worker, index); }
+  };
+  struct AnyPoll {
+    void (*call)(const void* poll);
+    const void* poll;
+    void operator()() const { call(poll); }
+  };
 
-  void run(int threads, int64_t count, Call call, const void* body);
-  void run_region(int threads, int64_t count, Call call, const void* body);
+  void run(int threads, int64_t count, AnyBody body, AnyPoll poll);
+  void run_region(int threads, int64_t count, AnyBody body, AnyPoll poll);
   bool claim(int worker, int64_t& index);
   int64_t run_claimed(int worker);
   void finish(int64_t ran);
@@ -72,14 +95,14 @@ class ThreadPool {
   alignas(64) std::atomic<uint64_t> ticket_{0};
   std::atomic<int64_t> unfinished_{0};  // indices, claimed or not
   int64_t count_ = 0;
-  Call call_ = nullptr;
-  const void* body_ = nullptr;
+  AnyBody body_{};
 
   alignas(64) std::atomic<bool> is_busy_{false};  // the rest belongs to who has set it
   bool can_start_ = true;                         // until a thread could not be made
   int started_ = 0;                               // pool threads, numbered 1 to started_
   std::array<Parker*, kMaxThreads> parkers_{};    // by worker; leaked like the threads
   std::atomic<bool> handles_fork_{false};
+  std::atomic<const Parker*> first_{nullptr};  // of the first pool thread, once it is made
 };
 
 }  // namespace chainrule

@@ -167,7 +167,7 @@ void pack_transposed_panel(const T* b, int64_t b_row_stride, int64_t k, int64_t 
 // Columns by columns of several vectors, so that as many sums run side by side.
 template <class T>
 void column_sums(const T* x, int64_t rows, int64_t columns, int64_t row_stride, T* sums) {
-  constexpr int kVectors = 4;
+  constexpr int kVectors = kPanelVectors;
   constexpr int64_t kLanes = Vec<T>::kLanes;
   int64_t j = 0;
   for (; j + kVectors * kLanes <= columns; j += kVectors * kLanes) {

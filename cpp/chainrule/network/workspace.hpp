@@ -30,9 +30,6 @@ struct LayerWorkspace {
 
 template <class T>
 struct Workspace {
-  // Packed weights beyond this are packed piece by piece where they are used.
-  static constexpr int64_t kMaxPanelBytes = int64_t{48} << 20;
-
   // Room for batches of up to `capacity` rows. Contents are lost when it grows.
   void reserve(const KernelTable<T>& kernels, int64_t capacity, int64_t in_features,
                const std::vector<LayerSpec>& specs, bool for_training) {
@@ -73,7 +70,14 @@ struct Workspace {
       bytes += 2 * panels_size(kernels, {capacity, inputs, spec.out_features}) * int64_t{sizeof(T)};
       inputs = spec.out_features;
     }
-    if (bytes > kMaxPanelBytes) return;
+    if (bytes > kMaxPanelBytes) {
+      // Those of other kernels, whose panels were narrower, may be there.
+      for (LayerWorkspace<T>& layer : layers) {
+        layer.panels = {};
+        layer.transposed_panels = {};
+      }
+      return;
+    }
     inputs = in_features;
     for (size_t i = 0; i < specs.size(); ++i) {
       const DenseShape shape{capacity, inputs, specs[i].out_features};

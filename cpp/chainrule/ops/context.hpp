@@ -15,7 +15,8 @@ namespace chainrule {
 inline constexpr int64_t kDepthBlock = 512;
 inline constexpr int64_t kPanelRowBytes = 2 * 64;
 
-class Context {
+// A cache line of its own: each thread writes to its context after every panel.
+class alignas(64) Context {
  public:
   // With the active variant, never stopped.
   Context() : variant_(&active_variant()) {}

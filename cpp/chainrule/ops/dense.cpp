@@ -125,6 +125,7 @@ void narrow_weight_gradient(Context& context, const DenseShape& shape, const T* 
     const int64_t count = std::min(width, k - i);
     product<T>(context, n, count, m, transposed(grad_z, n), matrix(x + i, k), nullptr,
                {rows.data(), width});
+    if (context.stop_requested()) return;
     for (int64_t r = 0; r < count; ++r) {
       for (int64_t j = 0; j < n; ++j) {
         grad_weight[(i + r) * n + j] = rows[static_cast<size_t>(j * width + r)];
@@ -221,8 +222,9 @@ void dense_forward(Team& team, const DenseShape& shape, const T* x, const T* wei
   const auto [m, k, n] = shape;
   const KernelTable<T>& kernels = team.kernels<T>();
   AlignedBuffer<T> panels;
-  if (gains_from_panels(kernels, shape)) {
-    panels = AlignedBuffer<T>(panels_size(kernels, shape));
+  const int64_t size = panels_size(kernels, shape);
+  if (gains_from_panels(kernels, shape) && size * int64_t{sizeof(T)} <= kMaxPanelBytes) {
+    panels = AlignedBuffer<T>(size);
     team.run(panel_count(kernels, n), k * n * kElementWork, [&](Context&, int64_t panel) {
       pack_weight(kernels, shape, weight, panel, panels.data());
     });
@@ -246,10 +248,14 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
              dense_parameter_gradients(context, shape, panel, grad_z, x, grad_weight, grad_bias);
            });
   if (grad_x == nullptr) return;
-  AlignedBuffer<T> panels(transposed_panels_size(kernels, shape));
-  team.run(panel_count(kernels, k), k * n * kElementWork, [&](Context&, int64_t panel) {
-    pack_transposed_weight(kernels, shape, weight, panel, panels.data());
-  });
+  AlignedBuffer<T> panels;
+  const int64_t size = transposed_panels_size(kernels, shape);
+  if (m > 1 && size * int64_t{sizeof(T)} <= kMaxPanelBytes) {
+    panels = AlignedBuffer<T>(size);
+    team.run(panel_count(kernels, k), k * n * kElementWork, [&](Context&, int64_t panel) {
+      pack_transposed_weight(kernels, shape, weight, panel, panels.data());
+    });
+  }
   const Weight<T> packed{weight, nullptr, panels.data()};
   for_row_blocks(team, m, k * n * int64_t{sizeof(T)}, m * n * k,
                  [&](Context& context, RowRange rows) {

@@ -27,6 +27,9 @@ struct Weight {
   const T* transposed_panels = nullptr;  // for dense_input_gradient
 };
 
+// A network's or a layer's weights of more bytes are packed piece by piece where they are used.
+inline constexpr int64_t kMaxPanelBytes = int64_t{48} << 20;
+
 // Elements of the packed panels of a weight, and whether dense_forward gains from them.
 // dense_input_gradient always does. Panels belong to the kernels that they were packed with.
 template <class T>

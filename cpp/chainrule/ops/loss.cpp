@@ -50,7 +50,7 @@ LossValue LossFunction<T>::operator()(Team& team, const T* outputs, int64_t rows
   const int64_t block_rows = std::max(kFewestRows, (rows + kMostBlocks - 1) / kMostBlocks);
   const int64_t blocks = (rows + block_rows - 1) / block_rows;
   std::array<double, kMostBlocks> sums{};
-  team.run(blocks, rows * columns * kTermWork, [&](Context& context, int64_t block) {
+  team.run_whole(blocks, rows * columns * kTermWork, [&](Context& context, int64_t block) {
     const int64_t first = block * block_rows;
     const auto from = [first](const auto* data, int64_t width) {
       return data == nullptr ? nullptr : data + first * width;

@@ -1,5 +1,6 @@
 #include "ops/team.hpp"
 
+#include <algorithm>
 #include <atomic>
 
 namespace chainrule {
@@ -20,6 +21,8 @@ int thread_count() {
   return threads;
 }
 
-void set_thread_count(int threads) { count.store(threads, std::memory_order_relaxed); }
+void set_thread_count(int threads) {
+  count.store(std::clamp(threads, 0, ThreadPool::kMaxThreads), std::memory_order_relaxed);
+}
 
 }  // namespace chainrule

@@ -38,6 +38,14 @@ class Team {
     if (contexts_.empty()) add_context();
   }
 
+  // Before a series of runs of `work` multiply-adds in all: has the threads awake if that pays, so
+  // that runs too small to wake them can use them.
+  void wake(int64_t work) {
+    if (threads_ > 1 && work >= kWorkToWake && ThreadPool::instance().is_asleep()) {
+      ThreadPool::instance().parallel_for(threads_, threads_, [](int, int64_t) {});
+    }
+  }
+
   Interrupt& interrupt() { return interrupt_; }
   template <class T>
   const KernelTable<T>& kernels() const {
@@ -45,29 +53,47 @@ class Team {
   }
 
   // body(context, piece) for piece = 0 .. count - 1, of `work` multiply-adds in all; unfinished
-  // when the interrupt says so. A body does not throw. Throws std::bad_alloc before the first one.
+  // when the interrupt says so. On several threads a body does not throw, and std::bad_alloc comes
+  // before the first.
   template <class Body>
   void run(int64_t count, int64_t work, const Body& body) {
     const auto call = [&](int worker, int64_t piece) {
       Context& context = contexts_[static_cast<size_t>(worker)];
       if (!context.stop_requested()) body(context, piece);
     };
-    const int threads = threads_for(count, work);
-    if (threads <= 1) {
-      for (int64_t piece = 0; piece < count; ++piece) call(0, piece);
-    } else {
-      while (contexts_.size() < static_cast<size_t>(threads)) add_context();
-      for (Context& context : contexts_) context.reserve_panel();  // bodies do not throw
-      ThreadPool::instance().parallel_for(threads, count, call);
-    }
+    divide(count, work, call, [this] { interrupt_.stop_requested(); });
+  }
+
+  // The same, never stopped: for what must be done as a whole.
+  template <class Body>
+  void run_whole(int64_t count, int64_t work, const Body& body) {
+    const auto call = [&](int worker, int64_t piece) {
+      body(contexts_[static_cast<size_t>(worker)], piece);
+    };
+    divide(count, work, call, [] {});
   }
 
  private:
   // Two microseconds of products in float; to start and to end a region takes less than one.
   static constexpr int64_t kWorkPerThread = int64_t{1} << 17;
+  // Seventy: a thread that sleeps costs six to wake and is there thirty or more later.
+  static constexpr int64_t kWorkToWake = int64_t{1} << 22;
 
   int threads_for(int64_t count, int64_t work) const {
-    return static_cast<int>(std::min({int64_t{threads_}, count, 1 + work / kWorkPerThread}));
+    const int64_t most = std::min({int64_t{threads_}, count, 1 + work / kWorkPerThread});
+    if (most <= 1) return 1;
+    return work < kWorkToWake && ThreadPool::instance().is_asleep() ? 1 : static_cast<int>(most);
+  }
+  template <class Call, class Poll>
+  void divide(int64_t count, int64_t work, const Call& call, const Poll& poll) {
+    const int threads = threads_for(count, work);
+    if (threads == 1) {
+      for (int64_t piece = 0; piece < count; ++piece) call(0, piece);
+    } else {
+      while (contexts_.size() < static_cast<size_t>(threads)) add_context();
+      for (Context& context : contexts_) context.reserve_panel();
+      ThreadPool::instance().parallel_for(threads, count, call, poll);
+    }
   }
   void add_context() {
     contexts_.emplace_back(interrupt_, contexts_.empty());

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/registry.hpp"
-
 namespace chainrule {
 namespace {
 
@@ -56,7 +54,7 @@ Lbfgs<T>::Lbfgs(int64_t size, int64_t history, double gradient_tolerance, int64_
 // direction = -H gradient by the two-loop recursion. False when it does not point downhill.
 template <class T>
 bool Lbfgs<T>::find_direction() {
-  const KernelTable<T>& kernels = active_kernels<T>();
+  const KernelTable<T>& kernels = *kernels_;
   for (int64_t i = 0; i < size_; ++i) direction_[i] = -gradient_[i];
   for (int64_t k = 1; k <= pairs_; ++k) {  // newest first
     const int64_t p = (next_ - k + history_) % history_;
@@ -96,7 +94,7 @@ double Lbfgs<T>::first_scale() const {
 // The objective at origin + step * direction; infinite where it is not finite.
 template <class T>
 typename Lbfgs<T>::Point Lbfgs<T>::evaluate_at(Objective& objective, double step) {
-  const KernelTable<T>& kernels = active_kernels<T>();
+  const KernelTable<T>& kernels = *kernels_;
   std::copy_n(origin_, size_, trial_.data());
   kernels.add_scaled(static_cast<T>(step), direction_.data(), trial_.data(), size_);
   double value = objective.evaluate(trial_.data(), trial_gradient_.data());
@@ -153,7 +151,7 @@ bool Lbfgs<T>::line_search(Objective& objective, double first_step, Point start,
 template <class T>
 void Lbfgs<T>::remember(const T* parameters) {
   if (history_ == 0) return;
-  const KernelTable<T>& kernels = active_kernels<T>();
+  const KernelTable<T>& kernels = *kernels_;
   T *s = s_.data() + next_ * size_, *y = y_.data() + next_ * size_;
   for (int64_t i = 0; i < size_; ++i) {
     s[i] = trial_[i] - parameters[i];
@@ -168,9 +166,9 @@ void Lbfgs<T>::remember(const T* parameters) {
 }
 
 template <class T>
-typename Lbfgs<T>::Outcome Lbfgs<T>::iterate(Objective& objective, double initial_step,
-                                             T* parameters, double& value) {
-  const KernelTable<T>& kernels = active_kernels<T>();
+typename Lbfgs<T>::Outcome Lbfgs<T>::iterate(const KernelTable<T>& kernels, Objective& objective,
+                                             double initial_step, T* parameters, double& value) {
+  kernels_ = &kernels;
   // After a step the trial is where the parameters are, unless somebody moved them.
   const bool has_moved = !std::equal(parameters, parameters + size_, trial_.data());
   if (has_moved) pairs_ = 0;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/aligned_buffer.hpp"
+#include "kernels/kernel_table.hpp"
 
 namespace chainrule {
 
@@ -34,7 +35,8 @@ class Lbfgs {
   // One iteration from `parameters`, which move only when the outcome is kMoved. `value` is the
   // objective at the parameters on return. kConverged: the largest gradient element is within the
   // tolerance. kNoDescent: the line search found no lower value along a descent direction.
-  Outcome iterate(Objective& objective, double initial_step, T* parameters, double& value);
+  Outcome iterate(const KernelTable<T>& kernels, Objective& objective, double initial_step,
+                  T* parameters, double& value);
 
  private:
   struct Point {
@@ -47,6 +49,7 @@ class Lbfgs {
   bool line_search(Objective& objective, double first_step, Point start, Point& found);
   void remember(const T* parameters);
 
+  const KernelTable<T>* kernels_ = nullptr;  // of the iteration
   int64_t size_, history_, max_line_search_;
   double gradient_tolerance_;
   bool has_gradient_ = false;

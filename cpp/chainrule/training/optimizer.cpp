@@ -2,16 +2,14 @@
 
 #include <limits>
 
-#include "kernels/registry.hpp"
-
 namespace chainrule {
 
 template <class T>
-void OptimizerStepper<T>::prepare(int64_t step, double learning_rate, double gradient_scale,
-                                  double clip_value) {
+void OptimizerStepper<T>::prepare(const KernelTable<T>& kernels, int64_t step, double learning_rate,
+                                  double gradient_scale, double clip_value) {
+  kernels_ = &kernels.optimizers[static_cast<int>(spec_.optimizer)];
   OptimizerStep settings{step, learning_rate, spec_.values.data(), memory_step_, memory_};
-  active_kernels<T>().optimizers[static_cast<int>(spec_.optimizer)].prepare(
-      settings, arguments_.coefficients);
+  kernels_->prepare(settings, arguments_.coefficients);
   memory_step_ = settings.memory_step;
   memory_ = settings.memory;
   decay_ = static_cast<T>(1 - learning_rate * spec_.weight_decay);
@@ -28,7 +26,7 @@ void OptimizerStepper<T>::apply(const OptimizerSlice<T>& slice) const {
   arguments.gradient = slice.gradient;
   for (size_t i = 0; i < slice.states.size(); ++i) arguments.states[i] = slice.states[i];
   arguments.decay = slice.decays ? decay_ : T{1};
-  active_kernels<T>().optimizers[static_cast<int>(spec_.optimizer)].step(arguments);
+  kernels_->step(arguments);
 }
 
 template class OptimizerStepper<float>;

@@ -45,13 +45,16 @@ class OptimizerStepper {
   explicit OptimizerStepper(const OptimizerSpec& spec) : spec_(spec) {}
 
   // Before the slices of a step. step is 1 for the first; clip_value 0: none.
-  void prepare(int64_t step, double learning_rate, double gradient_scale, double clip_value);
+  // The slices use the same kernels.
+  void prepare(const KernelTable<T>& kernels, int64_t step, double learning_rate,
+               double gradient_scale, double clip_value);
   void apply(const OptimizerSlice<T>& slice) const;
 
   const OptimizerSpec& spec() const { return spec_; }
 
  private:
   OptimizerSpec spec_;
+  const OptimizerKernels<T>* kernels_ = nullptr;
   OptimizerArguments<T> arguments_{};
   T decay_ = 1;
   int64_t memory_step_ = 0;

@@ -85,6 +85,8 @@ RunResult Trainer<T>::run(int64_t max_steps) {
     if (position_ == 0 && shuffles_) {
       shuffle(options_.seed, static_cast<uint32_t>(epoch), order_);
     }
+    const int64_t steps_left = std::min(max_steps - result.steps, steps_per_epoch_);
+    team_.wake(work(std::min(steps_left * batch_size_, data_.rows - position_)));
     const int64_t rows = std::min(batch_size_, data_.rows - position_);
     const Batch<T> batch = shuffles_
                                ? gatherer_.gather(team_, data_, order_.data() + position_, rows)
@@ -165,6 +167,12 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, LossValue& loss) {
   return status;
 }
 
+// Multiply-adds of steps over so many rows: three products a layer.
+template <class T>
+int64_t Trainer<T>::work(int64_t rows) const {
+  return 3 * rows * model_.parameters().size();
+}
+
 template <class T>
 double Trainer<T>::scheduled_rate() const {
   return learning_rate_scale *
@@ -188,15 +196,15 @@ bool Trainer<T>::hyperparameters_are_tame() const {
 template <class T>
 GradientSummary Trainer<T>::finish_gradient() {
   const Penalty& penalty = options_.penalty;
-  team_.run(static_cast<int64_t>(pieces_.size()), gradient_.size() * kElementWork,
-            [&](Context& context, int64_t index) {
-              const Piece& piece = pieces_[static_cast<size_t>(index)];
-              summaries_[static_cast<size_t>(index)] = context.kernels<T>().finish_gradient(
-                  gradient_.data() + piece.offset, model_.parameters().data() + piece.offset,
-                  piece.size, piece.is_penalized ? static_cast<T>(penalty.l1) : T{0},
-                  piece.is_penalized ? static_cast<T>(penalty.l2) : T{0}, kSmallGradient<T>,
-                  options_.clip_norm > 0);
-            });
+  team_.run_whole(static_cast<int64_t>(pieces_.size()), gradient_.size() * kElementWork,
+                  [&](Context& context, int64_t index) {
+                    const Piece& piece = pieces_[static_cast<size_t>(index)];
+                    summaries_[static_cast<size_t>(index)] = context.kernels<T>().finish_gradient(
+                        gradient_.data() + piece.offset, model_.parameters().data() + piece.offset,
+                        piece.size, piece.is_penalized ? static_cast<T>(penalty.l1) : T{0},
+                        piece.is_penalized ? static_cast<T>(penalty.l2) : T{0}, kSmallGradient<T>,
+                        options_.clip_norm > 0);
+                  });
   GradientSummary total{0, 0, true};
   for (const GradientSummary& summary : summaries_) {
     total.sum_of_squares += summary.sum_of_squares;
@@ -209,24 +217,25 @@ GradientSummary Trainer<T>::finish_gradient() {
 template <class T>
 void Trainer<T>::apply_optimizer() {
   // Square roots and divisions: an element costs several times what a pass over it does.
-  team_.run(static_cast<int64_t>(pieces_.size()), gradient_.size() * 4 * kElementWork,
-            [&](Context&, int64_t index) {
-              const Piece& piece = pieces_[static_cast<size_t>(index)];
-              OptimizerSlice<T> slice{model_.parameters().data() + piece.offset,
-                                      gradient_.data() + piece.offset,
-                                      {},
-                                      piece.size,
-                                      piece.is_penalized};
-              for (size_t i = 0; i < states_.size(); ++i) {
-                if (!states_[i].empty()) slice.states[i] = states_[i].data() + piece.offset;
-              }
-              stepper_.apply(slice);
-            });
+  team_.run_whole(static_cast<int64_t>(pieces_.size()), gradient_.size() * 4 * kElementWork,
+                  [&](Context&, int64_t index) {
+                    const Piece& piece = pieces_[static_cast<size_t>(index)];
+                    OptimizerSlice<T> slice{model_.parameters().data() + piece.offset,
+                                            gradient_.data() + piece.offset,
+                                            {},
+                                            piece.size,
+                                            piece.is_penalized};
+                    for (size_t i = 0; i < states_.size(); ++i) {
+                      if (!states_[i].empty()) slice.states[i] = states_[i].data() + piece.offset;
+                    }
+                    stepper_.apply(slice);
+                  });
 }
 
 template <class T>
 RunStatus Trainer<T>::update(double gradient_scale, bool is_bounded) {
-  stepper_.prepare(step_count + 1, learning_rate_, gradient_scale, options_.clip_value);
+  stepper_.prepare(team_.kernels<T>(), step_count + 1, learning_rate_, gradient_scale,
+                   options_.clip_value);
   if (is_bounded) {
     apply_optimizer();
     return RunStatus::kRunning;
@@ -280,7 +289,8 @@ RunStatus Trainer<T>::take_lbfgs_step(const Batch<T>& batch, LossValue& loss) {
   // The line search tries points in the model's own buffer; the start is kept in the gradient's.
   std::copy_n(model_.parameters().data(), gradient_.size(), gradient_.data());
   double value = 0;
-  const Outcome outcome = lbfgs_->iterate(objective, learning_rate_, gradient_.data(), value);
+  const Outcome outcome =
+      lbfgs_->iterate(team_.kernels<T>(), objective, learning_rate_, gradient_.data(), value);
   std::copy_n(gradient_.data(), gradient_.size(), model_.parameters().data());
   loss = {value, static_cast<double>(batch.rows)};
   switch (outcome) {

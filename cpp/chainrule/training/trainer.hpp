@@ -81,6 +81,7 @@ class Trainer {
   GradientSummary finish_gradient();
   bool hyperparameters_are_tame() const;
   double scheduled_rate() const;
+  int64_t work(int64_t rows) const;
 
   // A piece of a parameter block, for passes over the flat buffers.
   struct Piece {

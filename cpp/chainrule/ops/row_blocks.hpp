@@ -12,9 +12,9 @@ struct RowRange {
   int64_t first, count;
 };
 
-// body(context, rows) for blocks of about the same size, of `work` multiply-adds in all; from 32 rows
-// on their number is even. 64 rows of a layer stay in a second-level cache beside its weight; a
-// weight that does not fit there is read once per block, so its blocks are larger.
+// body(context, rows) for blocks of about the same size, of `work` multiply-adds in all; from 32
+// rows on their number is even. 64 rows of a layer stay in a second-level cache beside its weight;
+// a weight that does not fit there is read once per block, so its blocks are larger.
 template <class Body>
 void for_row_blocks(Team& team, int64_t rows, int64_t weight_bytes, int64_t work,
                     const Body& body) {

@@ -20,9 +20,7 @@ int chainrule_get_num_threads() {
     return 0;  // a bad CHAINRULE_NUM_THREADS; whoever computes is told
   }
 }
-void chainrule_set_num_threads(int threads) {
-  chainrule::set_thread_count(threads > 0 ? threads : 0);
-}
+void chainrule_set_num_threads(int threads) { chainrule::set_thread_count(threads); }
 }
 
 PYBIND11_MODULE(_core, module) {

@@ -38,18 +38,23 @@ void Mlp<T>::for_panels(Team& team, int64_t work, const Count& count_of, const B
   });
 }
 
-// Packs the weights that have room for their panels and enough rows to gain from them.
+// Whether the forward pass reads a layer's weight from its panels: they have room and enough rows
+// to gain from them.
+template <class T>
+bool Mlp<T>::has_panels(const KernelTable<T>& kernels, const Workspace<T>& workspace,
+                        size_t layer) const {
+  return !workspace.layers[layer].panels.empty() &&
+         gains_from_panels(kernels, shape(layer, workspace.rows));
+}
+
 template <class T>
 void Mlp<T>::pack_weights(Team& team, Workspace<T>& workspace, bool for_backward) const {
   const KernelTable<T>& kernels = team.kernels<T>();
   const auto count_of = [&](size_t layer) {
-    const LayerWorkspace<T>& w = workspace.layers[layer];
-    const DenseShape size = shape(layer, workspace.rows);
-    if (for_backward) {
-      return w.transposed_panels.empty() ? 0 : panel_count(kernels, size.in_features);
-    }
-    const bool packs = !w.panels.empty() && gains_from_panels(kernels, size);
-    return packs ? panel_count(kernels, size.out_features) : 0;
+    const bool packs = for_backward ? !workspace.layers[layer].transposed_panels.empty()
+                                    : has_panels(kernels, workspace, layer);
+    if (!packs) return int64_t{0};
+    return panel_count(kernels, for_backward ? layer_inputs(layer) : specs_[layer].out_features);
   };
   for_panels(team, parameters_.size() * kElementWork, count_of,
              [&](Context&, size_t layer, int64_t panel) {
@@ -68,8 +73,7 @@ template <class T>
 Weight<T> Mlp<T>::weight(const Context& context, const Workspace<T>& workspace,
                          size_t layer) const {
   const LayerWorkspace<T>& w = workspace.layers[layer];
-  const bool is_packed =
-      !w.panels.empty() && gains_from_panels(context.kernels<T>(), shape(layer, workspace.rows));
+  const bool is_packed = has_panels(context.kernels<T>(), workspace, layer);
   return {parameter(offsets_[layer].weight), is_packed ? w.panels.data() : nullptr,
           w.transposed_panels.empty() ? nullptr : w.transposed_panels.data()};
 }

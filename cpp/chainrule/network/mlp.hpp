@@ -111,6 +111,7 @@ class Mlp {
   void for_blocks(Team& team, int64_t rows, size_t first, size_t end, const Body& body) const;
   template <class Count, class Body>
   void for_panels(Team& team, int64_t work, const Count& count_of, const Body& body) const;
+  bool has_panels(const KernelTable<T>& kernels, const Workspace<T>& workspace, size_t layer) const;
   void pack_weights(Team& team, Workspace<T>& workspace, bool for_backward) const;
   Weight<T> weight(const Context& context, const Workspace<T>& workspace, size_t layer) const;
 

@@ -11,6 +11,8 @@
 #include <mutex>
 #include <thread>
 
+#include "base/wake_placement.hpp"
+
 #if defined(_M_X64) || defined(_M_ARM64)
 #include <intrin.h>
 #endif
@@ -39,7 +41,9 @@ class Parker {
     while (!spin<kYields>(is_ready)) {
       std::unique_lock lock(mutex_);
       if (!park(is_ready)) return;
+      placement_.begin_sleep();
       condition_.wait(lock, [&] { return !is_parked(); });
+      placement_.end_sleep();
       // Woken too late, perhaps: spin again, since where one region was, the next is near.
     }
   }
@@ -61,10 +65,13 @@ class Parker {
   bool is_parked() const { return is_parked_.load(std::memory_order_relaxed); }
 
   // After a sequentially consistent store that makes the waiting thread ready. Any thread.
+  // `kElsewhere`, for a thread that waits without polling: it should run beside the waker.
+  template <bool kElsewhere>
   void wake() {
     if (!is_parked_.load(std::memory_order_seq_cst)) return;
     {
       const std::lock_guard lock(mutex_);
+      if (kElsewhere && is_parked()) placement_.keep_off_this_processor();
       is_parked_.store(false, std::memory_order_relaxed);
     }
     condition_.notify_one();
@@ -110,6 +117,7 @@ class Parker {
   std::atomic<bool> is_parked_{false};
   std::mutex mutex_;
   std::condition_variable condition_;
+  WakePlacement placement_;
 };
 
 }  // namespace chainrule

@@ -52,7 +52,7 @@ class SignalsBlocked {
 ThreadPool& ThreadPool::instance() { return pool; }
 
 void ThreadPool::run(int threads, int64_t count, AnyBody body, AnyPoll poll) {
-  const bool fits = static_cast<uint64_t>(count) <= kUnclaimedMask;
+  const bool fits = count <= Range::kMost;
   // Whoever finds the pool in use does not wait for it, nor adds threads to those at work.
   if (fits && register_fork_handler() && !is_busy_.load(std::memory_order_relaxed) &&
       !is_busy_.exchange(true, std::memory_order_acquire)) {
@@ -64,70 +64,87 @@ void ThreadPool::run(int threads, int64_t count, AnyBody body, AnyPoll poll) {
   for (int64_t index = 0; index < count; ++index) body(0, index);
 }
 
-// How a region starts and ends. The ticket alone says whether there is anything to claim and for
-// whom. A claim takes one off it by compare-and-swap; the region's other fields are read only after
-// a claim. They hold still from then on, since the region cannot end before the claimed index is
-// finished. A thread that comes late finds zero indices in the ticket and touches nothing else: it
-// may sleep on between load and swap into a later region, but if that swap succeeds, it has claimed
-// an index of the later region, whose ticket has just let it. So no generation is needed, and the
+// How a region starts and ends. The ranges alone say whether there is anything to claim and for
+// whom. A claim takes one index off a range by compare-and-swap; the region's other fields are read
+// only after a claim. They hold still from then on, since the region cannot end before the claimed
+// index is finished. A thread that comes late finds empty ranges and touches nothing else: it may
+// sleep on between load and swap into a later region, but if that swap succeeds, it has claimed an
+// index of the later region, whose range has just let it. So no generation is needed, and the
 // caller waits for claimed indices, not for threads.
 void ThreadPool::run_region(int threads, int64_t count, AnyBody body, AnyPoll poll) {
   const int team = std::min(threads, 1 + add_threads(threads));
-  count_ = count;
   body_ = body;
   unfinished_.store(count, std::memory_order_relaxed);
-  // The first index is the caller's, without a claim.
-  ticket_.store((static_cast<uint64_t>(team) << kThreadsShift) | static_cast<uint64_t>(count - 1),
-                std::memory_order_seq_cst);
-  for (int worker = 1; worker < team; ++worker) parkers_[static_cast<size_t>(worker)]->wake();
+  for (int worker = team - 1; worker >= 0; --worker) {
+    // The first index is the caller's, without a claim.
+    const int64_t begin = worker == 0 ? 1 : worker * count / team;
+    const Range range(begin, (worker + 1) * count / team, team);
+    workers_[static_cast<size_t>(worker)]->range.store(range.word(), std::memory_order_seq_cst);
+  }
+  for (int worker = 1; worker < team; ++worker) {
+    workers_[static_cast<size_t>(worker)]->parker.wake<true>();
+  }
 
   body(0, 0);
-  const int64_t ran = 1 + run_claimed(0);
+  const int64_t ran = 1 + run_claimed(0, team);
   if (unfinished_.fetch_sub(ran, std::memory_order_acq_rel) == ran) return;
-  parkers_[0]->wait<false>([this] { return unfinished_.load(std::memory_order_seq_cst) == 0; },
-                           poll);
+  workers_[0]->parker.wait<false>(
+      [this] { return unfinished_.load(std::memory_order_seq_cst) == 0; }, poll);
 }
 
-bool ThreadPool::claim(int worker, int64_t& index) {
-  uint64_t ticket = ticket_.load(std::memory_order_relaxed);
-  do {
-    if (!is_open_to(worker, ticket)) return false;
-  } while (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acquire,
-                                          std::memory_order_relaxed));
-  index = count_ - static_cast<int64_t>(ticket & kUnclaimedMask);
-  return true;
+// Takes the first index of the worker's own range or the last one of another's.
+bool ThreadPool::claim(int worker, int victim, int64_t& index) {
+  std::atomic<uint64_t>& word = workers_[static_cast<size_t>(victim)]->range;
+  uint64_t seen = word.load(std::memory_order_relaxed);
+  for (;;) {
+    Range range(seen);
+    if (range.begin >= range.end || worker >= range.threads) return false;
+    index = worker == victim ? range.begin++ : --range.end;
+    if (word.compare_exchange_weak(seen, range.word(), std::memory_order_acquire,
+                                   std::memory_order_relaxed)) {
+      return true;
+    }
+  }
 }
 
-int64_t ThreadPool::run_claimed(int worker) {
-  int64_t ran = 0;
-  for (int64_t index; claim(worker, index); ++ran) body_(worker, index);
+int64_t ThreadPool::run_claimed(int worker, int team) {
+  int64_t ran = 0, index = 0;
+  for (int i = 0; i < team; ++i) {
+    for (const int victim = (worker + i) % team; claim(worker, victim, index); ++ran) {
+      body_(worker, index);
+    }
+  }
   return ran;
 }
 
 void ThreadPool::finish(int64_t ran) {
   // From here on the region may be over and another one running, whose caller this may wake in
   // vain.
-  if (unfinished_.fetch_sub(ran, std::memory_order_seq_cst) == ran) parkers_[0]->wake();
+  if (unfinished_.fetch_sub(ran, std::memory_order_seq_cst) == ran)
+    workers_[0]->parker.wake<false>();
 }
 
 void ThreadPool::work(int worker) {
   std::fesetenv(FE_DFL_ENV);  // inherited from whoever was first to need this thread
   const FlushToZero flush_to_zero;
-  Parker& parker = *parkers_[static_cast<size_t>(worker)];
+  Worker& self = *workers_[static_cast<size_t>(worker)];
   for (;;) {
-    // Yields, since the kernel often wakes this thread on the caller's processor: spinning there
-    // made regions of 20 us take 80 beside one busy process.
-    parker.wait<true>([&] { return is_open_to(worker, ticket_.load(std::memory_order_seq_cst)); });
-    const int64_t ran = run_claimed(worker);
+    Range range{0};
+    // Yields, so that whoever else is on this processor gets on.
+    self.parker.wait<true>([&] {
+      range = Range(self.range.load(std::memory_order_seq_cst));
+      return range.begin < range.end;
+    });
+    const int64_t ran = run_claimed(worker, range.threads);
     if (ran > 0) finish(ran);
   }
 }
 
 // Brings the pool threads to `threads` - 1 if that can be; returns how many there are.
 int ThreadPool::add_threads(int threads) {
-  if (parkers_[0] == nullptr) {
-    parkers_[0] = new (std::nothrow) Parker;
-    if (parkers_[0] == nullptr) return 0;
+  if (workers_[0] == nullptr) {
+    workers_[0] = new (std::nothrow) Worker;
+    if (workers_[0] == nullptr) return 0;
   }
   while (can_start_ && started_ < threads - 1) {
     can_start_ = start_thread(started_ + 1);
@@ -138,11 +155,11 @@ int ThreadPool::add_threads(int threads) {
 
 bool ThreadPool::start_thread(int worker) {
   try {
-    Parker*& parker = parkers_[static_cast<size_t>(worker)];
-    if (parker == nullptr) parker = new Parker;
+    Worker*& made = workers_[static_cast<size_t>(worker)];
+    if (made == nullptr) made = new Worker;
     const SignalsBlocked signals_blocked;
     std::thread([this, worker] { work(worker); }).detach();
-    if (worker == 1) first_.store(parker, std::memory_order_release);
+    if (worker == 1) first_.store(made, std::memory_order_release);
     return true;
   } catch (const std::exception&) {
     return false;  // std::system_error or std::bad_alloc: the machine's limit, not the caller's
@@ -163,13 +180,12 @@ bool ThreadPool::register_fork_handler() {
 // In a forked child, where only the thread that forked exists. Another may have held a mutex or
 // been in the middle of a region, so all is made anew, in place and without destructors.
 void ThreadPool::forget_threads() {
-  for (Parker* parker : parkers_) {
-    if (parker != nullptr) new (parker) Parker;
+  for (Worker* worker : workers_) {
+    if (worker != nullptr) new (worker) Worker;
   }
   first_.store(nullptr, std::memory_order_relaxed);
   started_ = 0;
   can_start_ = true;
-  ticket_.store(0, std::memory_order_relaxed);
   unfinished_.store(0, std::memory_order_relaxed);
   is_busy_.store(false, std::memory_order_relaxed);
 }

@@ -30,6 +30,9 @@ class ThreadPool {
   // one body at a time, and so can own scratch. With fewer than two threads or indices, and while
   // another thread's region or an outer one has the pool, the caller runs all alone, in order.
   //
+  // Each worker has an equal range of the indices, the same whenever threads and count are, so that
+  // what it wrote in one region is in its caches in the next; who is done takes from the others.
+  //
   // A body does not throw (the program would end) and does not fork. Allocates nothing but threads,
   // and only when more are asked for than ever before. While the caller has no more to do and
   // others have, it calls poll() some fifty times a second.
@@ -53,8 +56,8 @@ class ThreadPool {
   // Whether a region would first have to make or to wake threads, which costs the caller
   // microseconds and brings help later still. A guess, for who may do without.
   bool is_asleep() const {
-    const Parker* first = first_.load(std::memory_order_acquire);
-    return first == nullptr || first->is_parked();
+    const Worker* first = first_.load(std::memory_order_acquire);
+    return first == nullptr || first->parker.is_parked();
   }
 
  private:
@@ -72,8 +75,8 @@ class ThreadPool {
 
   void run(int threads, int64_t count, AnyBody body, AnyPoll poll);
   void run_region(int threads, int64_t count, AnyBody body, AnyPoll poll);
-  bool claim(int worker, int64_t& index);
-  int64_t run_claimed(int worker);
+  bool claim(int worker, int victim, int64_t& index);
+  int64_t run_claimed(int worker, int team);
   void finish(int64_t ran);
   int add_threads(int threads);
   bool start_thread(int worker);
@@ -81,28 +84,43 @@ class ThreadPool {
   bool register_fork_handler();
   void forget_threads();
 
-  // The ticket: how many indices nobody has claimed yet, and above those bits how many threads may
-  // claim one.
-  static constexpr int kThreadsShift = 48;
-  static constexpr uint64_t kUnclaimedMask = (uint64_t{1} << kThreadsShift) - 1;
-  static bool is_open_to(int worker, uint64_t ticket) {
-    return (ticket & kUnclaimedMask) != 0 &&
-           static_cast<uint64_t>(worker) < ticket >> kThreadsShift;
-  }
+  // The indices of a worker's range that nobody has claimed yet, and how many threads may claim
+  // one: in one word, to be swapped as a whole.
+  struct Range {
+    static constexpr int kBits = 26;
+    static constexpr int64_t kMost = (int64_t{1} << kBits) - 1;
 
-  // The region: one cache line, so that a thread that joins fetches one. All but the ticket and
-  // `unfinished_` may be read only by who has claimed an index and not yet finished it.
-  alignas(64) std::atomic<uint64_t> ticket_{0};
-  std::atomic<int64_t> unfinished_{0};  // indices, claimed or not
-  int64_t count_ = 0;
+    explicit Range(uint64_t word)
+        : begin(static_cast<int64_t>(word) & kMost),
+          end(static_cast<int64_t>(word >> kBits) & kMost),
+          threads(static_cast<int>(word >> (2 * kBits))) {}
+    Range(int64_t first, int64_t after, int team) : begin(first), end(after), threads(team) {}
+    uint64_t word() const {
+      return static_cast<uint64_t>(begin) | static_cast<uint64_t>(end) << kBits |
+             static_cast<uint64_t>(threads) << (2 * kBits);
+    }
+
+    int64_t begin, end;
+    int threads;
+  };
+
+  // Two cache lines or more for each: its own thread polls the range.
+  struct alignas(64) Worker {
+    std::atomic<uint64_t> range{0};
+    alignas(64) Parker parker;
+  };
+
+  // The region. Read only by who has claimed an index and not yet finished it, but for
+  // `unfinished_`.
+  alignas(64) std::atomic<int64_t> unfinished_{0};  // indices, claimed or not
   AnyBody body_{};
 
   alignas(64) std::atomic<bool> is_busy_{false};  // the rest belongs to who has set it
   bool can_start_ = true;                         // until a thread could not be made
   int started_ = 0;                               // pool threads, numbered 1 to started_
-  std::array<Parker*, kMaxThreads> parkers_{};    // by worker; leaked like the threads
+  std::array<Worker*, kMaxThreads> workers_{};    // leaked like the threads
   std::atomic<bool> handles_fork_{false};
-  std::atomic<const Parker*> first_{nullptr};  // of the first pool thread, once it is made
+  std::atomic<const Worker*> first_{nullptr};  // of the pool's threads, once it is made
 };
 
 }  // namespace chainrule

@@ -25,19 +25,6 @@ DenseShape Mlp<T>::shape(size_t layer, int64_t rows) const {
   return {rows, layer_inputs(layer), specs_[layer].out_features};
 }
 
-// body(context, layer, panel) for each of count_of(layer) panels of every layer, from the last one.
-template <class T>
-template <class Count, class Body>
-void Mlp<T>::for_panels(Team& team, int64_t work, const Count& count_of, const Body& body) const {
-  int64_t count = 0;
-  for (size_t i = 0; i < specs_.size(); ++i) count += count_of(i);
-  team.run(count, work, [&](Context& context, int64_t panel) {
-    size_t layer = specs_.size() - 1;
-    for (; panel >= count_of(layer); --layer) panel -= count_of(layer);
-    body(context, layer, panel);
-  });
-}
-
 // Whether the forward pass reads a layer's weight from its panels: they have room and enough rows
 // to gain from them.
 template <class T>
@@ -48,23 +35,31 @@ bool Mlp<T>::has_panels(const KernelTable<T>& kernels, const Workspace<T>& works
 }
 
 template <class T>
-void Mlp<T>::pack_weights(Team& team, Workspace<T>& workspace, bool for_backward) const {
+void Mlp<T>::pack_weights(Team& team, Workspace<T>& workspace, bool for_forward,
+                          bool for_backward) const {
   const KernelTable<T>& kernels = team.kernels<T>();
+  const auto forward_panels = [&](size_t layer) {
+    return for_forward && has_panels(kernels, workspace, layer)
+               ? panel_count(kernels, specs_[layer].out_features)
+               : 0;
+  };
   const auto count_of = [&](size_t layer) {
-    const bool packs = for_backward ? !workspace.layers[layer].transposed_panels.empty()
-                                    : has_panels(kernels, workspace, layer);
-    if (!packs) return int64_t{0};
-    return panel_count(kernels, for_backward ? layer_inputs(layer) : specs_[layer].out_features);
+    return forward_panels(layer) +
+           (for_backward && !workspace.layers[layer].transposed_panels.empty()
+                ? panel_count(kernels, layer_inputs(layer))
+                : 0);
   };
   for_panels(team, parameters_.size() * kElementWork, count_of,
              [&](Context&, size_t layer, int64_t panel) {
                LayerWorkspace<T>& w = workspace.layers[layer];
                const DenseShape size = shape(layer, workspace.rows);
                const T* weight = parameter(offsets_[layer].weight);
-               if (for_backward) {
-                 pack_transposed_weight(kernels, size, weight, panel, w.transposed_panels.data());
-               } else {
+               const int64_t forward_count = forward_panels(layer);
+               if (panel < forward_count) {
                  pack_weight(kernels, size, weight, panel, w.panels.data());
+               } else {
+                 pack_transposed_weight(kernels, size, weight, panel - forward_count,
+                                        w.transposed_panels.data());
                }
              });
 }
@@ -160,14 +155,11 @@ void Mlp<T>::prepare_batch_norm(const KernelTable<T>& kernels, LayerWorkspace<T>
 }
 
 template <class T>
-const T* Mlp<T>::forward(Team& team, Workspace<T>& workspace, const T* x, int64_t rows,
-                         bool training, uint64_t step) const {
+void Mlp<T>::begin_pass(Team& team, Workspace<T>& workspace, int64_t rows, bool training) const {
   const KernelTable<T>& kernels = team.kernels<T>();
-  workspace.reserve(kernels, rows, in_features_, specs_, training);
   workspace.rows = rows;
   workspace.training = training;
-  const size_t layers = specs_.size();
-  for (size_t i = 0; i < layers; ++i) {
+  for (size_t i = 0; i < specs_.size(); ++i) {
     LayerWorkspace<T>& w = workspace.layers[i];
     const bool drops = training && specs_[i].dropout > 0;
     w.output = drops ? w.dropped.data() : w.activated.data();
@@ -175,7 +167,16 @@ const T* Mlp<T>::forward(Team& team, Workspace<T>& workspace, const T* x, int64_
       prepare_batch_norm(kernels, w, i, rows, false);
     }
   }
-  pack_weights(team, workspace, false);
+}
+
+template <class T>
+const T* Mlp<T>::forward(Team& team, Workspace<T>& workspace, const T* x, int64_t rows,
+                         bool training, uint64_t step) const {
+  const KernelTable<T>& kernels = team.kernels<T>();
+  workspace.reserve(kernels, rows, in_features_, specs_, training);
+  begin_pass(team, workspace, rows, training);
+  pack_weights(team, workspace, true, false);
+  const size_t layers = specs_.size();
   for (size_t begin = 0; begin < layers;) {
     size_t end = begin + 1;
     while (end < layers && !mixes_rows(end - 1, workspace)) ++end;
@@ -239,20 +240,24 @@ NormBackward<T> Mlp<T>::norm_backward(Workspace<T>& workspace, size_t layer, Row
           !workspace.training};
 }
 
+// From the gradient with respect to a layer's product that with respect to its inputs.
+template <class T>
+void Mlp<T>::input_gradient_rows(Context& context, Workspace<T>& workspace, size_t layer,
+                                 RowRange rows, T* grad_x) const {
+  T* grad_input = layer == 0 ? grad_x : workspace.layers[layer - 1].gradient.data();
+  if (grad_input == nullptr) return;
+  const DenseShape size = shape(layer, rows.count);
+  dense_input_gradient(
+      context, size, workspace.layers[layer].product_gradient + rows.first * size.out_features,
+      weight(context, workspace, layer), grad_input + rows.first * size.in_features);
+}
+
 template <class T>
 void Mlp<T>::backward(Team& team, Workspace<T>& workspace, const T* x, T* grad_x,
                       T* gradient) const {
   const int64_t rows = workspace.rows;
-  const auto input_gradient_rows = [&](Context& context, size_t layer, RowRange block) {
-    T* grad_input = layer == 0 ? grad_x : workspace.layers[layer - 1].gradient.data();
-    if (grad_input == nullptr) return;
-    const DenseShape size = shape(layer, block.count);
-    dense_input_gradient(
-        context, size, workspace.layers[layer].product_gradient + block.first * size.out_features,
-        weight(context, workspace, layer), grad_input + block.first * size.in_features);
-  };
   workspace.reserve_panels(team.kernels<T>(), rows, in_features_, specs_, true);
-  pack_weights(team, workspace, true);
+  pack_weights(team, workspace, false, true);
   // From the last layer down to the next batch norm, which needs all rows before it goes on.
   for (size_t end = specs_.size(); end > 0;) {
     size_t begin = end - 1;
@@ -261,41 +266,21 @@ void Mlp<T>::backward(Team& team, Workspace<T>& workspace, const T* x, T* grad_x
     for_blocks(team, rows, begin, end, [&](Context& context, RowRange block) {
       for (size_t i = end; i-- > begin && !context.stop_requested();) {
         backward_rows(context, workspace, i, block);
-        if (i > begin || !ends_in_batch_norm) input_gradient_rows(context, i, block);
+        if (i > begin || !ends_in_batch_norm) {
+          input_gradient_rows(context, workspace, i, block, grad_x);
+        }
       }
     });
     if (team.interrupt().is_stopped()) return;
     if (ends_in_batch_norm) {
       team.kernels<T>().batch_norm_backward(norm_backward(workspace, begin, {0, rows}, gradient));
       for_blocks(team, rows, begin, begin + 1, [&](Context& context, RowRange block) {
-        input_gradient_rows(context, begin, block);
+        input_gradient_rows(context, workspace, begin, block, grad_x);
       });
     }
     end = begin;
   }
   parameter_gradients(team, workspace, x, gradient);
-}
-
-// Sums over all rows, in pieces of a panel of a layer's columns.
-template <class T>
-void Mlp<T>::parameter_gradients(Team& team, Workspace<T>& workspace, const T* x,
-                                 T* gradient) const {
-  const int64_t rows = workspace.rows;
-  const auto count_of = [&](size_t layer) {
-    return panel_count(team.kernels<T>(), specs_[layer].out_features);
-  };
-  for_panels(team, rows * parameters_.size(), count_of,
-             [&](Context& context, size_t layer, int64_t panel) {
-               const Offsets& at = offsets_[layer];
-               if (panel == 0 && specs_[layer].norm == Norm::kLayer) {
-                 context.kernels<T>().norm_parameter_gradients(
-                     norm_backward(workspace, layer, {0, rows}, gradient));
-               }
-               dense_parameter_gradients<T>(
-                   context, shape(layer, rows), panel, workspace.layers[layer].product_gradient,
-                   layer == 0 ? x : workspace.layers[layer - 1].output, gradient + at.weight,
-                   at.bias < 0 ? nullptr : gradient + at.bias);
-             });
 }
 
 template <class T>
@@ -313,29 +298,6 @@ void Mlp<T>::predict(Team& team, const T* x, int64_t rows, T* out) const {
     if (team.interrupt().is_stopped()) return;
     std::copy_n(outputs, count * out_features(), out + r * out_features());
   }
-}
-
-template <class T>
-double Mlp<T>::loss_and_gradient(Team& team, Workspace<T>& workspace, const T* x, int64_t rows,
-                                 const TargetView<T>& targets, const LossFunction<T>& loss,
-                                 Reduction reduction, const Penalty& penalty, bool training,
-                                 uint64_t step, T* grad_x, T* gradient) const {
-  workspace.reserve(team.kernels<T>(), rows, in_features_, specs_, true);
-  const T* outputs = forward(team, workspace, x, rows, training, step);
-  if (team.interrupt().is_stopped()) return 0;
-  double value =
-      loss(team, outputs, rows, out_features(), targets, reduction, workspace.output_gradient())
-          .value;
-  backward(team, workspace, x, grad_x, gradient);
-  for (const ParameterBlock& block : blocks_) {
-    if (!penalty.applies_to(block)) continue;
-    value += team.kernels<T>()
-                 .finish_gradient(gradient + block.offset, parameters_.data() + block.offset,
-                                  block.size(), static_cast<T>(penalty.l1),
-                                  static_cast<T>(penalty.l2), T{1}, false)
-                 .penalty;
-  }
-  return value;
 }
 
 template class Mlp<float>;

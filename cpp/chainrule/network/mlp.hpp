@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/aligned_buffer.hpp"
@@ -84,6 +85,18 @@ class Mlp {
                            Reduction reduction, const Penalty& penalty, bool training,
                            uint64_t step, T* grad_x, T* gradient) const;
 
+  // The same for a trainer, without penalty. `fetch`, unless empty, is called for all rows, some at
+  // a time, on any thread, before x and the targets of these rows are read. The gradient is whole
+  // once add_group_gradients has been called for every part of it. Unfinished when the team's
+  // interrupt stopped it.
+  using RowTask = std::function<void(RowRange)>;
+  LossValue differentiate(Team& team, Workspace<T>& workspace, const T* x, int64_t rows,
+                          const TargetView<T>& targets, const LossFunction<T>& loss,
+                          Reduction reduction, bool training, uint64_t step, T* grad_x, T* gradient,
+                          const RowTask& fetch) const;
+  void add_group_gradients(const KernelTable<T>& kernels, const Workspace<T>& workspace,
+                           int64_t offset, int64_t size, T* gradient) const;
+
  private:
   static T unbiased_factor(int64_t rows) {
     return rows > 1 ? static_cast<T>(static_cast<double>(rows) / static_cast<double>(rows - 1))
@@ -109,12 +122,22 @@ class Mlp {
 
   template <class Body>
   void for_blocks(Team& team, int64_t rows, size_t first, size_t end, const Body& body) const;
+  // body(context, layer, panel) for each of count_of(layer) panels of every layer, from the last.
   template <class Count, class Body>
-  void for_panels(Team& team, int64_t work, const Count& count_of, const Body& body) const;
+  void for_panels(Team& team, int64_t work, const Count& count_of, const Body& body) const {
+    int64_t count = 0;
+    for (size_t i = 0; i < specs_.size(); ++i) count += count_of(i);
+    team.run(count, work, [&](Context& context, int64_t panel) {
+      size_t layer = specs_.size() - 1;
+      for (; panel >= count_of(layer); --layer) panel -= count_of(layer);
+      body(context, layer, panel);
+    });
+  }
   bool has_panels(const KernelTable<T>& kernels, const Workspace<T>& workspace, size_t layer) const;
-  void pack_weights(Team& team, Workspace<T>& workspace, bool for_backward) const;
+  void pack_weights(Team& team, Workspace<T>& workspace, bool for_forward, bool for_backward) const;
   Weight<T> weight(const Context& context, const Workspace<T>& workspace, size_t layer) const;
 
+  void begin_pass(Team& team, Workspace<T>& workspace, int64_t rows, bool training) const;
   void forward_rows(Context& context, Workspace<T>& workspace, size_t layer, const T* x,
                     RowRange rows, uint64_t step) const;
   void finish_forward_rows(const Context& context, Workspace<T>& workspace, size_t layer,
@@ -123,6 +146,16 @@ class Mlp {
                           int64_t rows, bool training) const;
   void backward_rows(const Context& context, Workspace<T>& workspace, size_t layer,
                      RowRange rows) const;
+  void input_gradient_rows(Context& context, Workspace<T>& workspace, size_t layer, RowRange rows,
+                           T* grad_x) const;
+  int64_t group_count(int64_t rows) const;
+  template <class Body>
+  void for_groups(Team& team, Workspace<T>& workspace, int64_t products, const Body& body) const;
+  void group_gradient(Context& context, Workspace<T>& workspace, const T* x, int64_t group,
+                      RowRange rows, T* gradient) const;
+  int64_t parameter_panels(const KernelTable<T>& kernels, size_t layer) const;
+  void layer_gradient(Context& context, Workspace<T>& workspace, size_t layer, int64_t panel,
+                      const T* x, RowRange rows, T* gradient) const;
   void parameter_gradients(Team& team, Workspace<T>& workspace, const T* x, T* gradient) const;
   NormForward<T> norm_forward(LayerWorkspace<T>& w, size_t layer, RowRange rows, T* y) const;
   // `gradient` is null when only rows are asked for.

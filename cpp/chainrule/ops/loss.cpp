@@ -24,8 +24,8 @@ LossFunction<T>::LossFunction(const LossSpec& spec)
 
 template <class T>
 double LossFunction<T>::total_weight(int64_t rows, const TargetView<T>& targets) const {
+  if (!has_weights(targets)) return static_cast<double>(rows);
   const bool has_class_weights = targets.labels != nullptr && !values_.empty();
-  if (targets.sample_weights == nullptr && !has_class_weights) return static_cast<double>(rows);
   double total = 0;
   for (int64_t r = 0; r < rows; ++r) {
     double weight = targets.sample_weights == nullptr ? 1 : targets.sample_weights[r];
@@ -36,15 +36,33 @@ double LossFunction<T>::total_weight(int64_t rows, const TargetView<T>& targets)
 }
 
 template <class T>
+LossScale LossFunction<T>::scale(int64_t rows, int64_t columns, const TargetView<T>& targets,
+                                 Reduction reduction) const {
+  const double weight = total_weight(rows, targets);
+  if (reduction == Reduction::kSum) return {weight, 1};
+  const double terms = weight * static_cast<double>(terms_per_row(spec_, columns));
+  return {weight, terms > 0 ? 1 / terms : 0};
+}
+
+template <class T>
+double LossFunction<T>::sum(const KernelTable<T>& kernels, const T* outputs, RowRange rows,
+                            int64_t columns, const TargetView<T>& targets, const LossScale& scale,
+                            T* gradient) const {
+  const auto from = [&](auto* data, int64_t width) {
+    return data == nullptr ? nullptr : data + rows.first * width;
+  };
+  return kernels.losses[static_cast<int>(spec_.loss)](LossArguments<T>{
+      rows.count, columns, from(outputs, columns), from(targets.targets, targets.columns),
+      from(targets.labels, 1), from(targets.sample_weights, 1), static_cast<T>(spec_.parameter),
+      values_.data(), static_cast<int64_t>(values_.size()), static_cast<T>(scale.factor),
+      from(gradient, columns)});
+}
+
+template <class T>
 LossValue LossFunction<T>::operator()(Team& team, const T* outputs, int64_t rows, int64_t columns,
                                       const TargetView<T>& targets, Reduction reduction,
                                       T* gradient) const {
-  const double weight = total_weight(rows, targets);
-  double scale = 1;
-  if (reduction == Reduction::kMean) {
-    const double terms = weight * static_cast<double>(terms_per_row(spec_, columns));
-    scale = terms > 0 ? 1 / terms : 0;
-  }
+  const LossScale scale = this->scale(rows, columns, targets, reduction);
   // Each block's sum, then their sum in order: the same for any number of threads.
   constexpr int64_t kMostBlocks = 64, kFewestRows = 32;
   const int64_t block_rows = std::max(kFewestRows, (rows + kMostBlocks - 1) / kMostBlocks);
@@ -52,24 +70,11 @@ LossValue LossFunction<T>::operator()(Team& team, const T* outputs, int64_t rows
   std::array<double, kMostBlocks> sums{};
   team.run_whole(blocks, rows * columns * kTermWork, [&](Context& context, int64_t block) {
     const int64_t first = block * block_rows;
-    const auto from = [first](const auto* data, int64_t width) {
-      return data == nullptr ? nullptr : data + first * width;
-    };
-    const LossArguments<T> arguments{std::min(block_rows, rows - first),
-                                     columns,
-                                     outputs + first * columns,
-                                     from(targets.targets, targets.columns),
-                                     from(targets.labels, 1),
-                                     from(targets.sample_weights, 1),
-                                     static_cast<T>(spec_.parameter),
-                                     values_.data(),
-                                     static_cast<int64_t>(values_.size()),
-                                     static_cast<T>(scale),
-                                     gradient == nullptr ? nullptr : gradient + first * columns};
-    const LossKernel<T> kernel = context.kernels<T>().losses[static_cast<int>(spec_.loss)];
-    sums[static_cast<size_t>(block)] = kernel(arguments);
+    const RowRange range{first, std::min(block_rows, rows - first)};
+    sums[static_cast<size_t>(block)] =
+        sum(context.kernels<T>(), outputs, range, columns, targets, scale, gradient);
   });
-  return {std::accumulate(sums.begin(), sums.end(), 0.0) * scale, weight};
+  return {std::accumulate(sums.begin(), sums.end(), 0.0) * scale.factor, scale.weight};
 }
 
 template class LossFunction<float>;

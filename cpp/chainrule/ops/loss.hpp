@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/lists.hpp"
-#include "ops/team.hpp"
+#include "ops/row_blocks.hpp"
 
 namespace chainrule {
 
@@ -32,6 +32,11 @@ struct LossValue {
   double weight;  // what a mean divided by: means of batches combine by it
 };
 
+struct LossScale {
+  double weight;  // of the batch
+  double factor;  // of its sum and of the gradient
+};
+
 template <class T>
 class LossFunction {
  public:
@@ -40,6 +45,17 @@ class LossFunction {
   // outputs (rows, columns). The gradient with respect to them is written when not null.
   LossValue operator()(Team& team, const T* outputs, int64_t rows, int64_t columns,
                        const TargetView<T>& targets, Reduction reduction, T* gradient) const;
+
+  // The same by parts: what a batch's sum is divided by, then the sum over some of its rows, before
+  // the division; pointers are those of the whole batch.
+  LossScale scale(int64_t rows, int64_t columns, const TargetView<T>& targets,
+                  Reduction reduction) const;
+  double sum(const KernelTable<T>& kernels, const T* outputs, RowRange rows, int64_t columns,
+             const TargetView<T>& targets, const LossScale& scale, T* gradient) const;
+  // Whether `scale` reads the targets.
+  bool has_weights(const TargetView<T>& targets) const {
+    return targets.sample_weights != nullptr || (targets.labels != nullptr && !values_.empty());
+  }
 
  private:
   double total_weight(int64_t rows, const TargetView<T>& targets) const;

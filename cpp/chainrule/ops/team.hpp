@@ -32,11 +32,16 @@ class Team {
   // with 0 as many as the process is set to. Throws std::invalid_argument for the environment
   // variable.
   void begin(int threads) {
-    threads_ = threads > 0 ? threads : thread_count();
+    most_threads_ = threads > 0 ? threads : thread_count();
+    threads_ = most_threads_;
     variant_ = &active_variant();
     for (Context& context : contexts_) context.use(*variant_);
     if (contexts_.empty()) add_context();
   }
+
+  // How many the runs to come use at most: all that `begin` allowed, or fewer.
+  int most_threads() const { return most_threads_; }
+  void use_threads(int threads) { threads_ = std::min(threads, most_threads_); }
 
   // Before a series of runs of `work` multiply-adds in all: has the threads awake if that pays, so
   // that runs too small to wake them can use them.
@@ -100,7 +105,7 @@ class Team {
     contexts_.back().use(*variant_);
   }
 
-  int threads_ = 1;
+  int most_threads_ = 1, threads_ = 1;
   const Variant* variant_ = nullptr;
   Interrupt interrupt_;
   std::vector<Context> contexts_;  // by worker, made when first needed

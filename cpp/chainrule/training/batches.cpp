@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/random.hpp"
-#include "ops/row_blocks.hpp"
 
 namespace chainrule {
 
@@ -38,28 +37,28 @@ Batch<T> BatchGatherer<T>::slice(const Dataset<T>& data, int64_t start, int64_t 
 }
 
 template <class T>
-Batch<T> BatchGatherer<T>::gather(Team& team, const Dataset<T>& data, const int64_t* order,
-                                  int64_t rows) {
+Batch<T> BatchGatherer<T>::batch(const Dataset<T>& data, int64_t rows) {
   TargetView<T> targets = data.targets;
-  const auto copy = [&](RowRange range) {
-    for (int64_t r = range.first; r < range.first + range.count; ++r) {
-      const int64_t from = order[r];
-      std::copy_n(data.x + from * data.in_features, data.in_features,
-                  x_.data() + r * data.in_features);
-      if (targets.targets != nullptr) {
-        std::copy_n(data.targets.targets + from * targets.columns, targets.columns,
-                    targets_.data() + r * targets.columns);
-      }
-      if (targets.labels != nullptr) labels_[r] = data.targets.labels[from];
-      if (targets.sample_weights != nullptr) weights_[r] = data.targets.sample_weights[from];
-    }
-  };
-  for_row_blocks(team, rows, 0, rows * data.in_features * kElementWork,
-                 [&](Context&, RowRange range) { copy(range); });
   if (targets.targets != nullptr) targets.targets = targets_.data();
   if (targets.labels != nullptr) targets.labels = labels_.data();
   if (targets.sample_weights != nullptr) targets.sample_weights = weights_.data();
   return {x_.data(), rows, targets};
+}
+
+template <class T>
+void BatchGatherer<T>::copy(const Dataset<T>& data, const int64_t* order, RowRange range) {
+  const TargetView<T>& targets = data.targets;
+  for (int64_t r = range.first; r < range.first + range.count; ++r) {
+    const int64_t from = order[r];
+    std::copy_n(data.x + from * data.in_features, data.in_features,
+                x_.data() + r * data.in_features);
+    if (targets.targets != nullptr) {
+      std::copy_n(targets.targets + from * targets.columns, targets.columns,
+                  targets_.data() + r * targets.columns);
+    }
+    if (targets.labels != nullptr) labels_[r] = targets.labels[from];
+    if (targets.sample_weights != nullptr) weights_[r] = targets.sample_weights[from];
+  }
 }
 
 template class BatchGatherer<float>;

@@ -7,7 +7,7 @@
 
 #include "base/aligned_buffer.hpp"
 #include "ops/loss.hpp"
-#include "ops/team.hpp"
+#include "ops/row_blocks.hpp"
 
 namespace chainrule {
 
@@ -38,8 +38,10 @@ class BatchGatherer {
 
   // Rows start .. start + rows of the dataset, as they lie.
   static Batch<T> slice(const Dataset<T>& data, int64_t start, int64_t rows);
-  // Rows order[0 .. rows), copied; valid until the next call.
-  Batch<T> gather(Team& team, const Dataset<T>& data, const int64_t* order, int64_t rows);
+  // Room for `rows` rows, valid until the next call; `copy` fills it.
+  Batch<T> batch(const Dataset<T>& data, int64_t rows);
+  // Rows order[range] of the dataset into the batch's.
+  void copy(const Dataset<T>& data, const int64_t* order, RowRange range);
 
  private:
   AlignedBuffer<T> x_, targets_, weights_;

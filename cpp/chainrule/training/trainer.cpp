@@ -1,6 +1,7 @@
 #include "training/trainer.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -21,6 +22,28 @@ constexpr T kSmallGradient = std::is_same_v<T, float> ? T(1e15) : T(1e120);
 int64_t piece_size(int64_t parameters) {
   return std::clamp<int64_t>(parameters / 64, 2048, 16384) / kVirtualLanes * kVirtualLanes;
 }
+
+// Has a step use as many threads as the chooser says, and tells it the time when the step is over,
+// unless it was one of fewer rows than the others.
+class StepTimer {
+ public:
+  StepTimer(ThreadChooser& chooser, Team& team, int64_t work, bool is_whole)
+      : chooser_(chooser), is_whole_(is_whole) {
+    chooser.prepare(team.most_threads(), work);
+    team.use_threads(chooser.threads());
+  }
+  ~StepTimer() {
+    if (!is_whole_) return;
+    chooser_.took(std::chrono::nanoseconds(std::chrono::steady_clock::now() - start_).count());
+  }
+  StepTimer(const StepTimer&) = delete;
+  StepTimer& operator=(const StepTimer&) = delete;
+
+ private:
+  ThreadChooser& chooser_;
+  bool is_whole_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
 
 // Whether a step ended with a loss to report.
 bool has_loss(RunStatus status) {
@@ -85,14 +108,17 @@ RunResult Trainer<T>::run(int64_t max_steps) {
     if (position_ == 0 && shuffles_) {
       shuffle(options_.seed, static_cast<uint32_t>(epoch), order_);
     }
-    const int64_t steps_left = std::min(max_steps - result.steps, steps_per_epoch_);
-    team_.wake(work(std::min(steps_left * batch_size_, data_.rows - position_)));
     const int64_t rows = std::min(batch_size_, data_.rows - position_);
-    const Batch<T> batch = shuffles_
-                               ? gatherer_.gather(team_, data_, order_.data() + position_, rows)
-                               : BatchGatherer<T>::slice(data_, position_, rows);
+    const int64_t steps_left = std::min(max_steps - result.steps, steps_per_epoch_);
+    const StepTimer timer(chooser_, team_, work(batch_size_), rows == batch_size_);
+    team_.wake(work(std::min(steps_left * batch_size_, data_.rows - position_)));
+    const Batch<T> batch =
+        shuffles_ ? gatherer_.batch(data_, rows) : BatchGatherer<T>::slice(data_, position_, rows);
+    const auto fetch = [this](RowRange range) {
+      gatherer_.copy(data_, order_.data() + position_, range);
+    };
     LossValue loss{};
-    result.status = take_step(batch, loss);
+    result.status = take_step(batch, shuffles_ ? RowTask(fetch) : RowTask(), loss);
     if (has_loss(result.status)) {
       result.loss_sum += loss.value * loss.weight;
       result.weight_sum += loss.weight;
@@ -115,8 +141,9 @@ RunResult Trainer<T>::step(const Batch<T>& batch) {
   RunResult result;
   LossValue loss{};
   team_.begin(threads);
+  const StepTimer timer(chooser_, team_, work(batch.rows), true);
   if (lbfgs_) lbfgs_->forget_value();
-  result.status = take_step(batch, loss);
+  result.status = take_step(batch, {}, loss);
   if (has_loss(result.status)) {
     result.steps = result.status == RunStatus::kRunning ? 1 : 0;
     result.loss_sum = loss.value * loss.weight;
@@ -128,18 +155,14 @@ RunResult Trainer<T>::step(const Batch<T>& batch) {
 // The reference path of a step; everything before `update` leaves the network as it is, so that a
 // step which is interrupted or goes wrong was never taken.
 template <class T>
-RunStatus Trainer<T>::take_step(const Batch<T>& batch, LossValue& loss) {
+RunStatus Trainer<T>::take_step(const Batch<T>& batch, const RowTask& fetch, LossValue& loss) {
   if (lbfgs_) return take_lbfgs_step(batch, loss);
-  workspace_.reserve(team_.kernels<T>(), batch.rows, model_.in_features(), model_.layers(), true);
-  const T* outputs = model_.forward(team_, workspace_, batch.x, batch.rows, true,
-                                    static_cast<uint64_t>(step_count));
+  loss = model_.differentiate(team_, workspace_, batch.x, batch.rows, batch.targets, loss_,
+                              Reduction::kMean, true, static_cast<uint64_t>(step_count), nullptr,
+                              gradient_.data(), fetch);
   if (team_.interrupt().stop_requested()) return RunStatus::kInterrupted;
-  loss = loss_(team_, outputs, batch.rows, model_.out_features(), batch.targets, Reduction::kMean,
-               workspace_.output_gradient());
   if (!std::isfinite(loss.value)) return RunStatus::kLoss;
   if (!model_.batch_statistics_are_finite(workspace_)) return RunStatus::kStatistics;
-  model_.backward(team_, workspace_, batch.x, nullptr, gradient_.data());
-  if (team_.interrupt().stop_requested()) return RunStatus::kInterrupted;
 
   GradientSummary summary = finish_gradient();
   loss.value += summary.penalty;
@@ -192,13 +215,16 @@ bool Trainer<T>::hyperparameters_are_tame() const {
   return learning_rate_ <= 1e3 && learning_rate_ * spec.weight_decay <= 1 && has_tame_epsilon;
 }
 
-// Adds the penalties' part to the gradient. The pieces' sums are added in the order of the pieces.
+// Makes the gradient whole and adds the penalties' part. The pieces' sums are added in the order of
+// the pieces.
 template <class T>
 GradientSummary Trainer<T>::finish_gradient() {
   const Penalty& penalty = options_.penalty;
   team_.run_whole(static_cast<int64_t>(pieces_.size()), gradient_.size() * kElementWork,
                   [&](Context& context, int64_t index) {
                     const Piece& piece = pieces_[static_cast<size_t>(index)];
+                    model_.add_group_gradients(context.kernels<T>(), workspace_, piece.offset,
+                                               piece.size, gradient_.data());
                     summaries_[static_cast<size_t>(index)] = context.kernels<T>().finish_gradient(
                         gradient_.data() + piece.offset, model_.parameters().data() + piece.offset,
                         piece.size, piece.is_penalized ? static_cast<T>(penalty.l1) : T{0},

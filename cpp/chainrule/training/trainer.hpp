@@ -13,6 +13,7 @@
 #include "training/lbfgs.hpp"
 #include "training/optimizer.hpp"
 #include "training/schedule.hpp"
+#include "training/thread_chooser.hpp"
 
 namespace chainrule {
 
@@ -74,7 +75,8 @@ class Trainer {
  private:
   class FullBatchObjective;
 
-  RunStatus take_step(const Batch<T>& batch, LossValue& loss);
+  using RowTask = typename Mlp<T>::RowTask;
+  RunStatus take_step(const Batch<T>& batch, const RowTask& fetch, LossValue& loss);
   RunStatus take_lbfgs_step(const Batch<T>& batch, LossValue& loss);
   RunStatus update(double gradient_scale, bool is_bounded);
   void apply_optimizer();
@@ -100,6 +102,7 @@ class Trainer {
   AlignedBuffer<T> gradient_;
   Workspace<T> workspace_;
   Team team_;
+  ThreadChooser chooser_;
   double learning_rate_ = 0;
 
   Dataset<T> data_;

@@ -2,8 +2,9 @@
 
 Networks 64-w-w-10 over hidden widths and batch sizes, trained by whole epochs (``fit``), step by
 step from Python (``step``) or only predicting (``predict``). In each pass a point is timed with
-threads=None, threads=1, and threads=1 again. The largest ratio of the two last is the noise;
-automatic is slower where its ratio to threads=1 is beyond 1 + noise.
+threads=None, threads=1, and threads=1 again. Points where automatic looks slower are taken again in
+three times as many passes; the largest ratio of one thread to itself among these is the noise, and
+automatic is slower where its ratio to one thread is beyond 1 + noise.
 """
 
 import argparse
@@ -57,7 +58,7 @@ def sweep(options: argparse.Namespace) -> dict:
     if suspects:
         take(suspects, 3 * options.passes)
     results = [point | found[tuple(point.values())] for point in points]
-    noise = max([LEAST_NOISE, *(entry["noise"] for entry in results)])
+    noise = max([LEAST_NOISE, *(found[tuple(point.values())]["noise"] for point in suspects)])
     return {"threads": cr.runtime.num_threads(), "noise": noise, "results": results}
 
 

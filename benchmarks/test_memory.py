@@ -12,7 +12,7 @@ if sys.platform == "linux":
         memory.main(["--cases", "rl", "gelu", "--json", str(path)])
         results = json.loads(path.read_text(encoding="utf-8"))["results"]
         assert [entry["case"] for entry in results] == ["rl", "gelu"]
-        assert all(0 < entry["bytes"] for entry in results)
+        assert all(entry["bytes"] > 0 for entry in results)
         assert "the bound" in capsys.readouterr().out
 
 

@@ -1,8 +1,8 @@
 """Sweeps over widths, batch sizes and threads; prints a table and a verdict.
 
-    python -m benchmarks.sweeps widths                    # every width 1 to 300: 3 minutes
-    python -m benchmarks.sweeps threads                   # automatic against one: 3 minutes
-    python -m benchmarks.sweeps cost --chart cost.png     # batch 1 to 65,536: 8 minutes
+    python -m benchmarks.sweeps widths                    # every width 1 to 300: half a minute
+    python -m benchmarks.sweeps threads                   # automatic against one: a minute
+    python -m benchmarks.sweeps cost --chart cost.png     # batch 1 to 65,536: 6 minutes, 10 GB
     python -m benchmarks.sweeps widths --json widths.json # the same, kept
 
 Every sweep can be run in parts (``--widths``, ``--series``, ``--kinds``, ``--batch-sizes``); see

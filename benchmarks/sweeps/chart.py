@@ -17,7 +17,9 @@ def draw(result: dict, path: Path) -> None:
     figure = Figure(figsize=(WIDTH_INCHES * len(counts), HEIGHT_INCHES), layout="constrained")
     panels = figure.subplots(1, len(counts), sharey=True, squeeze=False)[0]
     widths = sorted({entry["width"] for entry in result["results"]})
-    shades = mpl.colormaps["viridis"].resampled(len(widths) + 1)  # the last is too light on white
+    # From blue over green to red, without the ends, which are dark alike.
+    last = max(1, len(widths) - 1)
+    shades = [mpl.colormaps["turbo"](0.06 + 0.86 * i / last) for i in range(len(widths))]
     for axes, threads in zip(panels, counts, strict=True):
         entries = [entry for entry in result["results"] if entry["threads"] == threads]
         for index, width in enumerate(widths):
@@ -26,7 +28,7 @@ def draw(result: dict, path: Path) -> None:
                 sizes, speeds = zip(*line, strict=True)
                 cost = [1e3 / speed for speed in speeds]
                 axes.plot(
-                    sizes, cost, "o-", ms=3.5, lw=1.5, color=shades(index), label=f"{width:,}"
+                    sizes, cost, "o-", ms=3.5, lw=1.5, color=shades[index], label=f"{width:,}"
                 )
         _dress(axes, entries, threads)
     panels[0].set_ylabel("time per floating-point operation (ps)")
@@ -41,21 +43,22 @@ def draw(result: dict, path: Path) -> None:
 
 
 def _dress(axes, entries: list[dict], threads: int) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     sizes = sorted({entry["batch_size"] for entry in entries})
     axes.set_xticks(sizes[::2], [f"{size:,}" for size in sizes[::2]], rotation=30)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.5g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("batch size")
     axes.grid(which="major", color="0.88")
     axes.spines[["top", "right"]].set_visible(False)
     fastest = max(entries, key=lambda entry: entry["gflops"])
     axes.axhline(1e3 / fastest["gflops"], color="0.5", lw=1, ls="--", zorder=0)
     axes.annotate(
-        f"{fastest['gflops']:.0f} GFLOP/s",
+        f"the fastest point: {fastest['gflops']:.0f} GFLOP/s",
         (sizes[0], 1e3 / fastest["gflops"]),
         xytext=(0, -4),
         textcoords="offset points",

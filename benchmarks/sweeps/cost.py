@@ -2,7 +2,9 @@
 
 Epochs of networks 64-w-w-10. Operations are those of the products, so that small batches pay for
 the optimizer and narrow layers for what is done once per element. A cliff is a point whose time per
-operation is more than LIMIT times that of half the batch, or of half the width.
+operation is more than LIMIT times that of half the batch, or of half the width. Where parameters
+and moments outgrow a cache, small batches pay for reading them from the next one: a cliff of the
+machine's, which shows between the widths whose sizes stand on its two sides.
 
 ``--add FILE`` takes points from an earlier run of a part of them, since the largest take minutes.
 ``--chart FILE.png`` draws all points.

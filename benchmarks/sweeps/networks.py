@@ -10,8 +10,9 @@ import chainrule as cr
 from .timing import SEED, Run
 
 N_INPUTS, N_CLASSES = 64, 10
-MOST_STEPS = 64  # of an epoch
-ROWS = 4096  # of an epoch, or one batch
+# An epoch has this many rows or one batch, and at most so many steps: 64, or as many as update this
+# many parameters, so that an epoch of the widest networks takes less than a second.
+ROWS, MOST_STEPS, MOST_UPDATES = 4096, 64, 1 << 25
 
 
 def hidden(width: int) -> list[int]:
@@ -33,9 +34,10 @@ def trainer(widths: list[int], threads: int | None) -> cr.Trainer:
 
 def epochs(widths: list[int], batch_size: int, threads: int | None) -> tuple[Run, int]:
     """Return the run of some epochs, timed without the checks before them, and their steps."""
-    n_steps = max(1, min(MOST_STEPS, ROWS // batch_size))
-    X, y = data(n_steps * batch_size)
     fitted = trainer(widths, threads)
+    updates = MOST_UPDATES // fitted.model.parameters.size
+    n_steps = max(1, min(MOST_STEPS, ROWS // batch_size, updates))
+    X, y = data(n_steps * batch_size)
 
     def run(times: int) -> float:
         fitted.fit(X, y, batch_size=batch_size, epochs=times, progress=False)

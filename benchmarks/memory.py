@@ -1,10 +1,10 @@
 """Peak resident memory of a fit, beyond what was resident before the model was made.
 
-    python -m benchmarks.memory                       # all cases: a minute, up to 1.5 GB
+    python -m benchmarks.memory                       # all cases: 15 seconds, up to 1.5 GB
     python -m benchmarks.memory --cases rl,deep --json memory.json
 
 Each case is a process of its own that makes the data, notes its resident memory, makes a model,
-trains two batches and an evaluation of none, and notes its peak. The bound is
+trains one epoch of two batches, and notes its peak. The bound is
 
     parameters x 4 buffers + activations + 64 MiB
 

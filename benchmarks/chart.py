@@ -52,7 +52,7 @@ def _panel(axes, report: dict, threads: int) -> None:
     for place, result in enumerate(report["results"]):
         comparison = summary.comparison_of(result, threads)
         own = comparison["chainrule"]
-        labels.append(result["shape"] + (f"\n{_time(own)}" if own else "\n-"))
+        labels.append(f"{result['shape']}\n{_time(own) if own else 'not measured'}")
         for i, name in enumerate(peers):
             peer = comparison["peers"].get(name)
             if peer is None:
@@ -93,4 +93,4 @@ def _panel(axes, report: dict, threads: int) -> None:
 
 
 def _time(own: dict) -> str:
-    return f"{summary.in_words(own['microseconds'])}, {own['share_of_peak']:.0%} of peak"
+    return f"{summary.in_words(own['microseconds'])}\n{own['share_of_peak']:.0%} of peak"

@@ -93,8 +93,8 @@ def _cell(result: dict, who: tuple[str, str, int]) -> str:
         if (entry["competitor"], entry["setting"], entry["threads"]) == who:
             if entry["status"] != "timed":
                 return entry["status"]
-            low, high = entry["microseconds_range"]
-            return f"{entry['microseconds']:,.0f} ({low:,.0f}-{high:,.0f})"
+            times = (entry["microseconds"], *entry["microseconds_range"])
+            return "{} ({}-{})".format(*map(summary.three_digits, times))
     return "-"
 
 

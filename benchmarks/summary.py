@@ -143,17 +143,19 @@ def in_words(microseconds: float) -> str:
     """Return a time with three digits: "23.1 us", "1.89 ms"."""
     for unit, size in (("s", 1e6), ("ms", 1e3)):
         if microseconds >= size:
-            return f"{_three_digits(microseconds / size)} {unit}"
-    return f"{_three_digits(microseconds)} us"
+            return f"{three_digits(microseconds / size)} {unit}"
+    return f"{three_digits(microseconds)} us"
 
 
 def in_ratio(ratio: float) -> str:
     """Return a ratio: "0.85x", "3.2x", "14x"."""
-    return f"{ratio:.2f}x" if ratio < 2 else f"{ratio:.1f}x" if ratio < 10 else f"{ratio:.0f}x"
+    digits = 2 if ratio < 1.995 else 1 if ratio < 9.95 else 0
+    return f"{ratio:.{digits}f}x"
 
 
-def _three_digits(value: float) -> str:
-    return f"{value:.{max(0, 2 - len(str(int(value))) + 1)}f}"
+def three_digits(value: float) -> str:
+    """Return a number with three digits, or all that stand before the point."""
+    return f"{value:,.{max(0, 3 - len(str(int(value))))}f}"
 
 
 def _status(result: dict, name: str) -> str:

@@ -2,9 +2,10 @@
 
     python -m benchmarks.report RESULT.json
     python -m benchmarks.report RESULT.json --into docs/performance.md
+    python -m benchmarks.report RESULT.json --into README.md --name summary --short
 
 With --into the tables replace what stands in that file between the lines
-``<!-- bench: NAME -->`` and ``<!-- end -->``, NAME being that of --name.
+``<!-- bench: NAME -->`` and ``<!-- end -->``, NAME being that of --name. With --short there is no table of all times.
 """
 
 import argparse
@@ -22,8 +23,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("result", type=Path)
     parser.add_argument("--into", type=Path, metavar="FILE.md")
     parser.add_argument("--name", default="float32", help="of the place (default: float32)")
+    parser.add_argument("--short", action="store_true")
     options = parser.parse_args(arguments)
-    text = markdown(json.loads(options.result.read_text(encoding="utf-8")))
+    text = markdown(json.loads(options.result.read_text(encoding="utf-8")), options.short)
     if options.into is None:
         print(text)
         return
@@ -35,13 +37,14 @@ def main(arguments: list[str] | None = None) -> None:
     options.into.write_text(changed, encoding="utf-8")
 
 
-def markdown(report: dict) -> str:
+def markdown(report: dict, short: bool = False) -> str:
     """Lay out a report: where it was taken, a table for each number of threads, all times."""
     parts = [_place(report)]
     for threads in sorted(report["plan"]["threads"], reverse=True):
         allowed = "One thread" if threads == 1 else f"Up to {threads} threads"
         parts += [f"{allowed}:", _rows(summary.table(report, threads))]
-    parts += ["Medians and ranges of all times, in microseconds:", _rows(_times(report))]
+    if not short:
+        parts += ["Medians and ranges of all times, in microseconds:", _rows(_times(report))]
     parts += [f"- {text}." for _, text in summary.remarks(report)]
     return "\n\n".join(parts)
 

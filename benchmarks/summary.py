@@ -4,8 +4,8 @@
 
 A ratio is how many times as fast chainrule is: the median over the rounds of (time of the peer /
 time of chainrule) in one round. With N threads allowed, chainrule decides itself how many it takes,
-and a peer is timed with each number of threads up to N and in each of its settings; the one with
-the lowest median counts.
+and a peer is timed with each number of threads up to N and in each of its settings; the lowest
+ratio of these counts.
 """
 
 import statistics
@@ -34,6 +34,33 @@ def _compare(result: dict, threads: int, peak: float) -> dict:
     )
     if own is None:
         return comparison
+    comparison["chainrule"] = {
+        "microseconds": own["microseconds"],
+        "microseconds_range": own["microseconds_range"],
+        "gflops": own["gflops"],
+        "share_of_peak": own["gflops"] * 1e9 / peak,
+    }
+    allowed = [e for e in timed if e["competitor"] != "chainrule" and e["threads"] <= threads]
+    for name in dict.fromkeys(entry["competitor"] for entry in allowed):
+        found = [_peer(entry, own) for entry in allowed if entry["competitor"] == name]
+        comparison["peers"][name] = min(found, key=lambda peer: peer["ratio"])
+    if comparison["peers"]:
+        comparison["fastest"] = min(
+            comparison["peers"], key=lambda name: comparison["peers"][name]["ratio"]
+        )
+    return comparison
+
+
+def _peer(entry: dict, own: dict) -> dict:
+    # After Ctrl-C some have a round more than others.
+    ratios = [a / b for a, b in zip(entry["times"], own["times"], strict=False)]
+    return {
+        "threads": entry["threads"],
+        "setting": entry["setting"],
+        "microseconds": entry["microseconds"],
+        "ratio": statistics.median(ratios),
+        "ratio_range": [min(ratios), max(ratios)],
+    }
     comparison["chainrule"] = {
         "microseconds": own["microseconds"],
         "microseconds_range": own["microseconds_range"],

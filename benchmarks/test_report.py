@@ -56,6 +56,8 @@ def test_the_tables(result, capsys):
     assert "| rl | 22.0 us | 45.5 | 45% | 2.0x | PyTorch 2.0x |" in text
     assert "| PyTorch, flush | 1 | 55.0 (50.0-60.0) |" in text
     assert "- JAX is not installed (pip install jax)." in text
+    report.main([str(result), "--short"])
+    assert "PyTorch, flush" not in capsys.readouterr().out
 
 
 def test_the_tables_in_a_document(result, tmp_path):

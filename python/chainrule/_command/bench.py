@@ -81,7 +81,7 @@ def bench(options: BenchOptions) -> None:
         done = "the table above holds what was measured" if found["results"] else "nothing measured"
         raise KeyboardInterrupt(done)
     if options.chart is not None and summary.timed_peers(found):
-        caption = "\n".join(f"{label}: {text}" for label, text in _place(found)[:4])
+        caption = "\n".join(f"{label}: {text}" for label, text in _place(found))
         replace_file(options.chart, _harness("chart").draw(found, caption, mark(_KIND)))
         replaced = " (an older one was replaced)" if replaces else ""
         report.field("chart", f"{options.chart}{replaced}", result=True)

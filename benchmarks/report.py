@@ -5,7 +5,8 @@
     python -m benchmarks.report RESULT.json --into README.md --name summary --short
 
 With --into the tables replace what stands in that file between the lines
-``<!-- bench: NAME -->`` and ``<!-- end -->``, NAME being that of --name. With --short there is no table of all times.
+``<!-- bench: NAME -->`` and ``<!-- end -->``, NAME being that of --name. With --short the table of
+all times is left out.
 """
 
 import argparse

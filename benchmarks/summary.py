@@ -61,32 +61,6 @@ def _peer(entry: dict, own: dict) -> dict:
         "ratio": statistics.median(ratios),
         "ratio_range": [min(ratios), max(ratios)],
     }
-    comparison["chainrule"] = {
-        "microseconds": own["microseconds"],
-        "microseconds_range": own["microseconds_range"],
-        "gflops": own["gflops"],
-        "share_of_peak": own["gflops"] * 1e9 / peak,
-    }
-    allowed = [e for e in timed if e["competitor"] != "chainrule" and e["threads"] <= threads]
-    for name in dict.fromkeys(entry["competitor"] for entry in allowed):
-        best = min(
-            (entry for entry in allowed if entry["competitor"] == name),
-            key=lambda entry: entry["microseconds"],
-        )
-        # After Ctrl-C some have a round more than others.
-        ratios = [a / b for a, b in zip(best["times"], own["times"], strict=False)]
-        comparison["peers"][name] = {
-            "threads": best["threads"],
-            "setting": best["setting"],
-            "microseconds": best["microseconds"],
-            "ratio": statistics.median(ratios),
-            "ratio_range": [min(ratios), max(ratios)],
-        }
-    if comparison["peers"]:
-        comparison["fastest"] = min(
-            comparison["peers"], key=lambda name: comparison["peers"][name]["microseconds"]
-        )
-    return comparison
 
 
 def table(report: dict, threads: int) -> list[list[str]]:

@@ -16,11 +16,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from . import _arguments, _core
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = [
     "active_variant",

@@ -21,6 +21,10 @@ from .worker import AbsentError, Worker, WorkerError
 # Thread pools of OpenMP and OpenBLAS spin for some milliseconds when their work is done.
 PAUSE_SECONDS = 0.05
 
+# Rounds before the first that counts: a new process may have all its threads on one processor, and
+# it takes the system some tenths of a second of work to move them apart.
+SETTLING_ROUNDS = 2
+
 FORMAT = 1  # of the report; a change that a reader must know of counts it up
 
 
@@ -67,7 +71,8 @@ class Run:
     @property
     def n_advances(self) -> int:
         """How often ``advance`` is called at most."""
-        return sum(len(self._entries(shape)) for shape in self.plan.shapes) * (1 + self.plan.rounds)
+        n_entries = sum(len(self._entries(shape)) for shape in self.plan.shapes)
+        return n_entries * (1 + SETTLING_ROUNDS + self.plan.rounds)
 
     def results(self) -> Iterator[dict]:
         """Measure; yield the result of each shape, which is in the report then."""
@@ -146,7 +151,7 @@ class Run:
                         raise _DiffersError(f"differs from NumPy by {distance:.1e}")
                     entry |= {"status": "timed", "times": []}
                 self.advance(shape)
-            for number in range(self.plan.rounds):
+            for number in range(-SETTLING_ROUNDS, self.plan.rounds):
                 timed = [(e, worker) for e, worker in running if e["status"] == "timed"]
                 # Each round begins with another one, so that nobody always follows the same.
                 first = number % max(len(timed), 1)
@@ -154,7 +159,8 @@ class Run:
                     time.sleep(PAUSE_SECONDS)
                     with self._reported(entry, worker):
                         microseconds = worker.seconds() / kind.units(shape) * 1e6
-                        entry["times"].append(microseconds)
+                        if number >= 0:
+                            entry["times"].append(microseconds)
                     self.advance(shape)
 
     def _start(self, shape: str, path: Path, name: str, setting: str, threads: int) -> Worker:

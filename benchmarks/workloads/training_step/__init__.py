@@ -77,8 +77,9 @@ def check(runner, task: Task) -> np.ndarray:
 
 
 def seconds(runner, task: Task) -> float:
-    """Train an untimed epoch, then those of a timed round, whose orders are drawn before."""
-    return train(runner, task, task.shape.epochs, warm_up=1)
+    """Train some untimed epochs, then those of a timed round, whose orders are drawn before."""
+    epochs = task.shape.epochs
+    return train(runner, task, epochs, warm_up=max(1, epochs // 3))
 
 
 def train(runner, task: Task, epochs: int, warm_up: int) -> float:

@@ -13,14 +13,15 @@ import tempfile
 from pathlib import Path
 
 from . import machine
-from .worker import Worker
-from .workloads import WORKLOADS, Task
+from .worker import AbsentError, Worker
+from .workloads import training_step
 
-_TITLES = {
-    "chainrule": "chainrule",
-    "numpy": "NumPy",
-    "torch_no_flush": "PyTorch",
-    "torch": "PyTorch, set_flush_denormal(True)",
+# name -> title, file and class
+_COMPETITORS = {
+    "chainrule": ("chainrule", "chainrule_", "Chainrule"),
+    "numpy": ("NumPy", "numpy_", "Numpy"),
+    "torch_no_flush": ("PyTorch", "torch_", "TorchNoFlush"),
+    "torch": ("PyTorch, set_flush_denormal(True)", "torch_", "Torch"),
 }
 
 
@@ -31,25 +32,31 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=machine.n_cpus())
     parser.add_argument(
-        "--competitors", type=lambda text: text.split(","), default=list(_TITLES), metavar="NAMES"
+        "--competitors",
+        type=lambda text: text.split(","),
+        default=list(_COMPETITORS),
+        metavar="NAMES",
     )
     options = parser.parse_args(arguments)
-    workload = WORKLOADS["deep"]
-    epochs = max(1, options.steps // (10 * workload.n_batches))  # of a tenth of the steps
-    steps = epochs * workload.n_batches
+    shape = training_step.SHAPES["deep"]
+    epochs = max(1, options.steps // (10 * shape.n_batches))  # of a tenth of the steps
+    steps = epochs * shape.n_batches
     print(f"| {10 * steps} steps | first {steps}, s | last {steps}, s | ratio |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "task.npz")
-        Task.make(workload).save(path)
+        training_step.make_task(shape.name, "float32").save(path)
         for name in options.competitors:
-            with Worker(name, workload.name, path, options.threads) as worker:
-                if worker.absent:
-                    print(f"| {_TITLES.get(name, name)} | absent: {worker.absent} | | |")
+            title, *place = _COMPETITORS[name]
+            with Worker("training_step", *place, shape.name, path, options.threads) as worker:
+                try:
+                    worker.wait_until_ready()
+                except AbsentError as absent:
+                    print(f"| {title} | {absent} | | |")
                     continue
-                tenths = [worker.seconds(epochs, warm_up=0) for _ in range(10)]
+                tenths = [worker.train(epochs) for _ in range(10)]
             ratio = tenths[-1] / tenths[0]
             row = f"{tenths[0]:.2f} | {tenths[-1]:.2f} | {ratio:.2f}"
-            print(f"| {_TITLES.get(name, name)} | {row} |", flush=True)
+            print(f"| {title} | {row} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,35 +6,32 @@
 One group of the table is one shape; the number in parentheses is the ratio to the fastest.
 """
 
-from functools import partial
-
-import numpy as np
 import pytest
 
-from chainrule import kernels, runtime
+from chainrule import runtime
 
-from . import competitors
-from .compare import TOLERANCE, distance
-from .workloads import SEED, WORKLOADS, Task
+from .workloads import load, training_step
 
 
-@pytest.fixture(scope="module", params=WORKLOADS)
+@pytest.fixture(scope="module", params=training_step.SHAPES)
 def task(request):
-    return Task.make(WORKLOADS[request.param], partial(kernels.permutation, seed=SEED))
+    return training_step.make_task(request.param, "float32")
 
 
 @pytest.fixture(scope="module")
 def reached(task):
     """Weights of the reference after one epoch."""
-    reference = competitors.load("numpy")(task, threads=1)
-    reference.run([task.order])
-    return reference.weights().copy()
+    reference = load("training_step", "numpy_", "Numpy")(task, threads=1)
+    return training_step.check(reference, task).copy()
 
 
-@pytest.mark.parametrize("competitor", ["numpy", "chainrule", "chainrule_step"])
-def test_epoch(benchmark, task, reached, competitor):
-    runner = competitors.load(competitor)(task, threads=runtime.num_threads())
-    runner.run([task.order])
-    assert distance(np.asarray(runner.weights()), reached, task.parameters) < TOLERANCE
-    benchmark.group = f"epoch of {task.workload.n_batches} steps: {task.workload.name}"
+@pytest.mark.parametrize(
+    ("module", "member"),
+    [("numpy_", "Numpy"), ("chainrule_", "Chainrule"), ("chainrule_", "ChainruleStep")],
+)
+def test_epoch(benchmark, task, reached, module, member):
+    runner = load("training_step", module, member)(task, threads=runtime.num_threads())
+    weights = training_step.check(runner, task)
+    assert training_step.distance(weights, reached, task) < training_step.TOLERANCE
+    benchmark.group = f"epoch of {task.shape.n_batches} steps: {task.shape.name}"
     benchmark(runner.run, [task.order])

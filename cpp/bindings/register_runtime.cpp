@@ -1,8 +1,10 @@
 // Variants, lists of names, build information.
 #include "arrays.hpp"
 #include "build_config.hpp"
+#include "interpreter.hpp"
 #include "kernels/registry.hpp"
 #include "network/initializers.hpp"
+#include "ops/peak.hpp"
 #include "ops/team.hpp"
 #include "register.hpp"
 #include "training/optimizer.hpp"
@@ -104,6 +106,14 @@ void register_runtime(py::module_& module) {
   module.def("build_config", build_config);
   module.def("num_threads", thread_count);
   module.def("set_num_threads", set_thread_count, py::arg("threads"));
+  module.def(
+      "peak_flops",
+      [](int threads, const std::string& dtype) {
+        return compute([&] {
+          return dtype == "float64" ? peak_flops<double>(threads) : peak_flops<float>(threads);
+        });
+      },
+      py::arg("threads"), py::arg("dtype"));
 }
 
 }  // namespace chainrule::bindings

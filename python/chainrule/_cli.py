@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from chainrule import _arguments, _core
+from chainrule._command import values
 from chainrule._command.errors import FAILED, INTERRUPTED, CommandError, UsageError
 
 __all__ = ["main"]
 
-_WIDEST_LAYER = 16_384
 _LARGEST_SEED = 2**32 - 1  # scikit-learn's limit for random_state
 
 _TRAIN_EXAMPLES = """\
@@ -32,6 +32,18 @@ examples:
       regression, because the target holds many different numbers
 
 Every column but the target must be numeric, without missing values.
+"""
+
+
+_BENCH_NOTES = """\
+shapes: rl, tabular, digits, mnist, deep, mid, wide, huge (whole training steps) and predict_row
+(one row through a small network). Without --quick or --full all but wide and huge are measured,
+five rounds, in some minutes.
+
+peers: numpy, torch, torch_compile, jax, sklearn, nn_engine_core; those that are installed, and
+torch_compile only when it is named or with --full, for it compiles for minutes.
+
+Nothing else should run meanwhile. Ctrl-C ends all and prints what was measured until then.
 """
 
 
@@ -58,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         if arguments.command is None:
-            raise UsageError("expected a command: train or info (see chainrule --help)")
+            raise UsageError("expected a command: train, bench or info (see chainrule --help)")
         run: Callable[[argparse.Namespace], None] = arguments.run
         run(arguments)
         sys.stdout.flush()
@@ -90,6 +102,7 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"chainrule {_core.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_train(commands)
+    _add_bench(commands)
     info = commands.add_parser(
         "info",
         help="print version, variants, threads, build",
@@ -119,7 +132,7 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     parser.add_argument(
         "--test-fraction",
-        type=_number(0, 1),
+        type=values.number(0, 1),
         default=0.2,
         metavar="X",
         help="part of the rows to hold out (default: 0.2)",
@@ -127,39 +140,42 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
     network = parser.add_argument_group("network and training")
     network.add_argument(
         "--hidden",
-        type=_widths,
+        type=values.widths,
         metavar="WIDTHS",
         help="widths of the hidden layers, or none (default: 128,64; for the digits 256,128)",
     )
     network.add_argument(
-        "--activation", type=_activation, default="relu", metavar="NAME", help="default: relu"
+        "--activation", type=values.activation, default="relu", metavar="NAME", help="default: relu"
     )
     network.add_argument(
-        "--epochs", type=_integer(1), metavar="N", help="default: told from the number of rows"
+        "--epochs",
+        type=values.integer(1),
+        metavar="N",
+        help="default: told from the number of rows",
     )
     network.add_argument(
         "--batch-size",
-        type=_integer(1),
+        type=values.integer(1),
         metavar="N",
         help="default: told from the number of rows, 32 up to 10,000 of them",
     )
     network.add_argument(
         "--learning-rate",
-        type=_number(0, math.inf),
+        type=values.number(0, math.inf),
         default=5e-3,
         metavar="X",
         help="its peak, after a warm-up (default: 0.005)",
     )
     network.add_argument(
         "--seed",
-        type=_integer(0, _LARGEST_SEED),
+        type=values.integer(0, _LARGEST_SEED),
         default=0,
         metavar="N",
         help="of held-out rows, weights and shuffles (default: 0)",
     )
     network.add_argument(
         "--threads",
-        type=_integer(1, _arguments.MOST_THREADS),
+        type=values.integer(1, _arguments.MOST_THREADS),
         metavar="N",
         help="at most so many; they change no result (default: what chainrule info says)",
     )
@@ -175,6 +191,55 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
         action=argparse.BooleanOptionalAction,
         help="train the pure-NumPy reference too and compare times (default: if it is short)",
     )
+    output.add_argument("--quiet", action="store_true", help="print results only")
+
+
+def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "bench",
+        help="measure against NumPy and every peer that is installed",
+        description="Time training steps of chainrule and of its peers on this machine.",
+        epilog=_BENCH_NOTES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_run_bench)
+    extent = parser.add_mutually_exclusive_group()
+    extent.add_argument("--quick", action="store_true", help="three small shapes, three rounds")
+    extent.add_argument(
+        "--full", action="store_true", help="every shape, every peer, fifteen rounds"
+    )
+    what = parser.add_argument_group("what to measure")
+    what.add_argument("--shapes", type=values.names, metavar="NAMES", help="as rl,tabular")
+    what.add_argument("--peers", type=values.names, metavar="NAMES", help="as numpy,torch")
+    what.add_argument(
+        "--threads",
+        type=values.names,
+        default=("1", "all"),
+        metavar="NUMBERS",
+        help="how many are allowed (default: 1,all)",
+    )
+    what.add_argument("--rounds", type=values.integer(1, 1000), metavar="N")
+    what.add_argument(
+        "--dtype", choices=["float32", "float64"], default="float32", help="default: float32"
+    )
+    what.add_argument("--variant", metavar="NAME", help="of chainrule (default: the best one)")
+    what.add_argument(
+        "--timeout",
+        type=values.number(0, math.inf),
+        default=300.0,
+        metavar="S",
+        help="seconds after which a peer that does not answer is given up (default: 300)",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", metavar="FILE", help="write all times there; a new file")
+    output.add_argument(
+        "--chart",
+        metavar="PATH",
+        default="chainrule_bench.png",
+        help="picture of the ratios (default: chainrule_bench.png); replaces an older one",
+    )
+    output.add_argument("--no-chart", action="store_true", help="draw no picture")
     output.add_argument("--quiet", action="store_true", help="print results only")
 
 
@@ -207,6 +272,26 @@ def _run_train(arguments: argparse.Namespace) -> None:
     )
 
 
+def _run_bench(arguments: argparse.Namespace) -> None:
+    from chainrule._command.bench import BenchOptions, bench
+
+    bench(
+        BenchOptions(
+            extent="quick" if arguments.quick else "full" if arguments.full else "usual",
+            shapes=arguments.shapes,
+            peers=arguments.peers,
+            threads=arguments.threads,
+            rounds=arguments.rounds,
+            dtype=arguments.dtype,
+            variant=arguments.variant,
+            timeout=arguments.timeout,
+            json=arguments.json,
+            chart=None if arguments.no_chart else arguments.chart,
+            quiet=arguments.quiet,
+        )
+    )
+
+
 def _run_info(arguments: argparse.Namespace) -> None:
     from chainrule._command.info import info_fields
     from chainrule._command.report import Report
@@ -214,53 +299,3 @@ def _run_info(arguments: argparse.Namespace) -> None:
     report = Report()
     for label, text in info_fields():
         report.field(label, text)
-
-
-def _integer(smallest: int, largest: int | None = None) -> Callable[[str], int]:
-    span = f"of at least {smallest}" if largest is None else f"from {smallest} to {largest}"
-
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = smallest - 1
-        if value < smallest or (largest is not None and value > largest):
-            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number {span}")
-        return value
-
-    return read
-
-
-def _number(above: float, below: float) -> Callable[[str], float]:
-    span = f"above {above:g}" + ("" if below == math.inf else f" and below {below:g}")
-
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not above < value < below:
-            raise argparse.ArgumentTypeError(f"{text!r}: expected a number {span}")
-        return value
-
-    return read
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    if text == "none":
-        return ()
-    read = _integer(1, _WIDEST_LAYER)
-    try:
-        return tuple(read(width) for width in text.split(","))
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: expected widths from 1 to {_WIDEST_LAYER} separated by commas, as 128,64, "
-            "or none"
-        ) from None
-
-
-def _activation(text: str) -> str:
-    names = list(_core.activations())
-    if text not in names:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected one of {', '.join(names)}")
-    return text

@@ -43,6 +43,7 @@ def set_variant(name: str) -> None: ...  # ValueError for a name that variants()
 def build_config() -> dict[str, str]: ...
 def num_threads() -> int: ...  # ValueError for a wrong CHAINRULE_NUM_THREADS
 def set_num_threads(threads: int) -> None: ...  # 0: what environment or machine give
+def peak_flops(threads: int, dtype: Literal["float32", "float64"]) -> float: ...  # a second
 
 # --- kernels over plain arrays -------------------------------------------------------------------
 

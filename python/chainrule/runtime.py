@@ -16,14 +16,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from . import _arguments, _core
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = [
     "active_variant",
     "build_config",
     "compiled_variants",
     "num_threads",
+    "peak_flops",
     "set_num_threads",
     "set_variant",
     "use_num_threads",
@@ -199,3 +206,38 @@ def use_num_threads(n: int | None) -> Iterator[None]:
         yield
     finally:
         set_num_threads(before)
+
+
+def peak_flops(threads: int | None = None, dtype: npt.DTypeLike = "float32") -> float:
+    """Measure how many floating-point operations a second the machine does at most.
+
+    The active variant's multiply-adds, of registers alone, in a tenth of a second: what no product
+    of matrices can be faster than. The fastest of some measurements counts, but a machine that is
+    busy with other work still gives too little.
+
+    Parameters
+    ----------
+    threads : int or None
+        How many work at once, in [1, 1024]; None: :func:`num_threads`.
+    dtype : {"float32", "float64"}, default "float32"
+        What is multiplied.
+
+    Returns
+    -------
+    float
+        Operations a second, of all threads together; a multiply-add counts as two.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When `threads` or `dtype` is none of these.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.runtime.peak_flops(threads=1) > 1e8
+    True
+    """
+    number = _arguments.threads(threads)
+    is_double = _arguments.float_dtype(dtype) == np.float64
+    return _core.peak_flops(number, "float64" if is_double else "float32")

@@ -8,13 +8,15 @@ import pytest
 
 import chainrule as cr
 
-# The command has tests of its own.
+# The command and the benchmarks have tests of their own.
 MODULES = [
     "chainrule",
     *(
         module.name
         for module in pkgutil.walk_packages(cr.__path__, "chainrule.")
-        if not module.name.startswith(("chainrule._c", "chainrule.__main__"))
+        if not module.name.startswith(
+            ("chainrule._c", "chainrule._benchmarks", "chainrule.__main__")
+        )
     ),
     "chainrule._callbacks",
 ]

@@ -9,7 +9,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import kernels
-from chainrule import numpy_reference as reference
+from chainrule._benchmarks import numpy_reference as reference
 
 N_ROWS, BATCH_SIZE, N_IN = 150, 32, 6  # 5 steps an epoch, the last batch short
 EPOCHS = 40

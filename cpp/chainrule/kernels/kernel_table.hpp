@@ -157,6 +157,9 @@ struct KernelTable {
   double (*dot)(const T* x, const T* y, int64_t size);
   // y[i] += alpha * x[i]
   void (*add_scaled)(T alpha, const T* x, T* y, int64_t size);
+
+  // Nothing but independent multiply-adds; returns how many. *end is written so that they are done.
+  int64_t (*multiply_add_peak)(int64_t iterations, T* end);
 };
 
 struct Variant {

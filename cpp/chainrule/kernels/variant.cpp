@@ -8,6 +8,7 @@
 #include "kernels/loss-inl.hpp"
 #include "kernels/norm-inl.hpp"
 #include "kernels/optimizer-inl.hpp"
+#include "kernels/peak-inl.hpp"
 #include "kernels/product-inl.hpp"
 #include "kernels/vector-inl.hpp"
 
@@ -89,6 +90,7 @@ constexpr KernelTable<T> kernel_table() {
   table.all_finite = all_finite<T>;
   table.dot = dot<T>;
   table.add_scaled = add_scaled<T>;
+  table.multiply_add_peak = multiply_add_peak<T>;
   return table;
 }
 

@@ -78,7 +78,7 @@ def compare(
     from threadpoolctl import threadpool_limits
 
     # Written and tested in benchmarks/; the build puts a copy into the package.
-    reference = importlib.import_module("chainrule.numpy_reference")
+    reference = importlib.import_module("chainrule._benchmarks.numpy_reference")
 
     X, y = dataset.X_train, dataset.y_train
     rates = optimizer.schedule().values(-(-len(X) // batch_size), epochs)

@@ -10,18 +10,22 @@ import warnings
 import chainrule as cr
 from chainrule._command.errors import CommandError, UsageError
 
-__all__ = ["check_picture_path", "write_learning_curve"]
+__all__ = ["check_picture_path", "mark", "replace_file", "write_learning_curve"]
 
-# Written into the picture; a file without it is not ours to replace.
-_MARK = "chainrule learning curve"
-_MARK_WITHIN = 1024
+_KIND = "learning curve"
+_MARK_WITHIN = 1024  # bytes of the file's start
 
 # Distinct for color-blind eyes, and by lightness in gray.
 _TRAINING, _HELD_OUT = "#0b5394", "#d1701a"
 
 
-def check_picture_path(path: str) -> bool:
-    """Return whether `path` holds an older learning curve that will be replaced.
+def mark(kind: str) -> str:
+    """Return what is written into pictures of a kind; a file without it is not ours to replace."""
+    return f"chainrule {kind}"
+
+
+def check_picture_path(path: str, option: str = "--plot", kind: str = _KIND) -> bool:
+    """Return whether `path` holds an older picture of that kind, which will be replaced.
 
     Raises
     ------
@@ -29,23 +33,23 @@ def check_picture_path(path: str) -> bool:
         If no picture can be written there, or something else would be overwritten.
     """
     if not path.lower().endswith(".png"):
-        raise UsageError(f"--plot {path}: expected a name that ends in .png")
+        raise UsageError(f"{option} {path}: expected a name that ends in .png")
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        raise UsageError(f"--plot {path}: there is no folder {folder}")
+        raise UsageError(f"{option} {path}: there is no folder {folder}")
     if not os.path.lexists(path):
         if not os.access(folder, os.W_OK):
-            raise UsageError(f"--plot {path}: the folder {folder} cannot be written to")
+            raise UsageError(f"{option} {path}: the folder {folder} cannot be written to")
         return False
     try:
         with open(path, "rb") as file:
-            ours = _MARK.encode() in file.read(_MARK_WITHIN)
+            ours = mark(kind).encode() in file.read(_MARK_WITHIN)
     except OSError as error:
-        raise UsageError(f"--plot {path}: {error.strerror}") from None
+        raise UsageError(f"{option} {path}: {error.strerror}") from None
     if not ours:
         raise UsageError(
-            f"--plot {path}: the file exists and is no learning curve of chainrule; "
-            "move it away or give another --plot PATH"
+            f"{option} {path}: the file exists and is no {kind} of chainrule; "
+            f"move it away or give another {option} PATH"
         )
     return True
 
@@ -117,11 +121,11 @@ def write_learning_curve(
     picture = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a file name in any script
-        figure.savefig(picture, format="png", metadata={"Software": _MARK})
-    _replace(path, picture.getvalue())
+        figure.savefig(picture, format="png", metadata={"Software": mark(_KIND)})
+    replace_file(path, picture.getvalue())
 
 
-def _replace(path: str, content: bytes) -> None:
+def replace_file(path: str, content: bytes) -> None:
     """Write `content` to `path`; a full disk or Ctrl-C leaves the older file whole."""
     partial = f"{path}.part"
     try:

@@ -42,6 +42,17 @@ class Report:
         for i, line in enumerate(wrapped):
             self._print(f"{label if i == 0 else '':<{_LABEL_WIDTH}}{line}")
 
+    def table(self, rows: list[list[str]]) -> None:
+        """Print rows with a header, all but the first and the last column aligned to the right."""
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        last = len(widths) - 1
+        for row in rows:
+            cells = [
+                f"{cell:<{width}}" if i in (0, last) else f"{cell:>{width}}"
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            self._print("  ".join(cells).rstrip())
+
     def line(self, text: str = "") -> None:
         """Print a line that is no result, or an empty one."""
         if not self.quiet:

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from ..workloads import LEARNING_RATE, Task
+from .shapes import LEARNING_RATE, Task
 
 
 class Sklearn:
@@ -16,20 +16,20 @@ class Sklearn:
     def __init__(self, task: Task, threads: int):
         # Threads come from OPENBLAS_NUM_THREADS and the like, read when NumPy was imported.
         self.task = task
-        workload = task.workload
-        classify = workload.loss == "cross_entropy"
+        shape = task.shape
+        classify = shape.loss == "cross_entropy"
         self.y = task.y if classify or task.y.shape[1] > 1 else task.y[:, 0]
         self.model = (MLPClassifier if classify else MLPRegressor)(
-            hidden_layer_sizes=workload.widths[1:-1],
-            activation=workload.activation,
+            hidden_layer_sizes=shape.widths[1:-1],
+            activation=shape.activation,
             alpha=0.0,
-            batch_size=workload.batch_size,
+            batch_size=shape.batch_size,
             learning_rate_init=LEARNING_RATE,
             epsilon=5e-10,
             shuffle=False,
         )
         if classify:
-            self.model.partial_fit(task.X, self.y, classes=np.arange(workload.widths[-1]))
+            self.model.partial_fit(task.X, self.y, classes=np.arange(shape.widths[-1]))
         else:
             self.model.partial_fit(task.X, self.y)
         # The first call draws weights and trains; put back the start and forget the moments.

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ..workloads import LEARNING_RATE, Task
+from .shapes import LEARNING_RATE, Task
 
 
 class Torch:
@@ -16,25 +16,28 @@ class Torch:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(self.flush)
         self.task = task
-        workload = task.workload
-        activation = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}[workload.activation]
+        shape = task.shape
+        activation = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}[shape.activation]
         modules = []
         for weight, bias in task.split(task.parameters):
-            linear = torch.nn.Linear(*weight.shape)
+            linear = torch.nn.Linear(*weight.shape, dtype=torch.from_numpy(weight).dtype)
             with torch.no_grad():
                 linear.weight.copy_(torch.from_numpy(weight.T.copy()))
                 linear.bias.copy_(torch.from_numpy(bias.copy()))
             modules += [linear, activation()]
         self.model = torch.nn.Sequential(*modules[:-1])
         self.loss = {"mse": torch.nn.MSELoss, "cross_entropy": torch.nn.CrossEntropyLoss}[
-            workload.loss
+            shape.loss
         ]()
         self.optimizer = torch.optim.Adam(self.model.parameters(), LEARNING_RATE, fused=True)
         self.X = torch.from_numpy(task.X)
         self.y = torch.from_numpy(task.y)
         if self.y.dtype == torch.int32:
             self.y = self.y.long()
-        self.forward = torch.compile(self.objective) if self.compiled else self.objective
+        self.forward = self.objective
+        if self.compiled:
+            # A program for each size of batch: with sizes left open it is slower.
+            self.forward = torch.compile(self.objective, dynamic=False)
 
     def objective(self, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Loss of one batch."""
@@ -43,7 +46,7 @@ class Torch:
     def run(self, orders: list[np.ndarray]) -> None:
         """Train one epoch for each order."""
         for order in orders:
-            for batch in torch.from_numpy(order).split(self.task.workload.batch_size):
+            for batch in torch.from_numpy(order).split(self.task.shape.batch_size):
                 loss = self.forward(self.X[batch], self.y[batch])
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -63,6 +66,6 @@ class TorchNoFlush(Torch):
 
 
 class TorchCompile(Torch):
-    """``torch.compile``; needs a C++ compiler, and minutes for all shapes."""
+    """``torch.compile`` of forward and backward; needs a C++ compiler, and minutes."""
 
     compiled = True

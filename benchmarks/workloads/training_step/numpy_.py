@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..numpy_reference import Adam, NumpyMLP, NumpyTrainer
-from ..workloads import LEARNING_RATE, Task
+from ...numpy_reference import Adam, NumpyMLP, NumpyTrainer
+from .shapes import LEARNING_RATE, Task
 
 
 class Numpy:
@@ -12,11 +12,11 @@ class Numpy:
     def __init__(self, task: Task, threads: int):
         # Threads come from OPENBLAS_NUM_THREADS and the like, read when NumPy was imported.
         self.task = task
-        self.model = NumpyMLP(task.workload.widths[0], task.workload.layers())
-        self.model.parameters[:] = task.parameters
-        self.trainer = NumpyTrainer(
-            self.model, loss=task.workload.loss, optimizer=Adam(LEARNING_RATE)
+        self.model = NumpyMLP(
+            task.shape.widths[0], task.shape.layers(), dtype=task.parameters.dtype
         )
+        self.model.parameters[:] = task.parameters
+        self.trainer = NumpyTrainer(self.model, loss=task.shape.loss, optimizer=Adam(LEARNING_RATE))
 
     def run(self, orders: list[np.ndarray]) -> None:
         """Train one epoch for each order."""
@@ -24,7 +24,7 @@ class Numpy:
         self.trainer.fit(
             self.task.X,
             self.task.y,
-            batch_size=self.task.workload.batch_size,
+            batch_size=self.task.shape.batch_size,
             epochs=len(orders),
             order=lambda epoch: orders[epoch - first],
         )

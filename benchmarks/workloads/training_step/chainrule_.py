@@ -4,23 +4,26 @@ import numpy as np
 
 import chainrule as cr
 
-from ..workloads import LEARNING_RATE, SEED, Task
+from .shapes import LEARNING_RATE, SEED, Task
 
 
 class Chainrule:
     """``Trainer.fit``, which shuffles by itself: ``Task.order`` is its order of the first epoch."""
 
     def __init__(self, task: Task, threads: int):
+        # None: what CHAINRULE_NUM_THREADS allows, of which small shapes take fewer.
         self.task = task
-        workload = task.workload
-        self.model = cr.MLP(list(workload.widths), activation=workload.activation)
+        shape = task.shape
+        self.model = cr.MLP(
+            list(shape.widths), activation=shape.activation, dtype=task.parameters.dtype
+        )
         self.model.parameters[:] = task.parameters
         self.trainer = cr.Trainer(
             self.model,
-            loss=workload.loss,
+            loss=shape.loss,
             optimizer=cr.Adam(LEARNING_RATE),
             seed=SEED,
-            threads=threads,
+            threads=None,
         )
 
     def run(self, orders: list[np.ndarray]) -> None:
@@ -28,7 +31,7 @@ class Chainrule:
         self.trainer.fit(
             self.task.X,
             self.task.y,
-            batch_size=self.task.workload.batch_size,
+            batch_size=self.task.shape.batch_size,
             epochs=len(orders),
             progress=False,
         )
@@ -43,7 +46,7 @@ class ChainruleStep(Chainrule):
 
     def run(self, orders: list[np.ndarray]) -> None:
         """Train one epoch for each order."""
-        X, y, batch_size = self.task.X, self.task.y, self.task.workload.batch_size
+        X, y, batch_size = self.task.X, self.task.y, self.task.shape.batch_size
         for order in orders:
             for start in range(0, len(order), batch_size):
                 batch = order[start : start + batch_size]

@@ -1,0 +1,164 @@
+"""What the times of a run say: medians, shares of the peak, ratios, and tables of them.
+
+``engine.py`` completes its results here; the command, ``chart.py`` and ``report.py`` show them.
+
+A ratio is how many times as fast chainrule is: the median over the rounds of (time of the peer /
+time of chainrule) in one round. With N threads allowed, chainrule decides itself how many it takes,
+and a peer is timed with each number of threads up to N and in each of its settings; the lowest
+ratio of these counts.
+"""
+
+import statistics
+
+from . import workloads
+
+
+def complete(result: dict, peaks: dict[str, float], threads: list[int]) -> None:
+    """Add to a result what follows from its times."""
+    for entry in result["entries"]:
+        times = entry.get("times")
+        if entry["status"] == "waiting" or (entry["status"] == "timed" and not times):
+            entry["status"] = "unfinished"
+        if entry["status"] == "timed":
+            entry["microseconds"] = statistics.median(times)
+            entry["microseconds_range"] = [min(times), max(times)]
+            entry["gflops"] = result["flops"] / entry["microseconds"] / 1e3
+    result["comparisons"] = [_compare(result, n, peaks[str(n)]) for n in threads]
+
+
+def _compare(result: dict, threads: int, peak: float) -> dict:
+    timed = [entry for entry in result["entries"] if entry["status"] == "timed"]
+    comparison: dict = {"threads": threads, "chainrule": None, "peers": {}, "fastest": None}
+    own = next(
+        (e for e in timed if e["competitor"] == "chainrule" and e["threads"] == threads), None
+    )
+    if own is None:
+        return comparison
+    comparison["chainrule"] = {
+        "microseconds": own["microseconds"],
+        "microseconds_range": own["microseconds_range"],
+        "gflops": own["gflops"],
+        "share_of_peak": own["gflops"] * 1e9 / peak,
+    }
+    allowed = [e for e in timed if e["competitor"] != "chainrule" and e["threads"] <= threads]
+    for name in dict.fromkeys(entry["competitor"] for entry in allowed):
+        found = [_peer(entry, own) for entry in allowed if entry["competitor"] == name]
+        comparison["peers"][name] = min(found, key=lambda peer: peer["ratio"])
+    if comparison["peers"]:
+        comparison["fastest"] = min(
+            comparison["peers"], key=lambda name: comparison["peers"][name]["ratio"]
+        )
+    return comparison
+
+
+def _peer(entry: dict, own: dict) -> dict:
+    # After Ctrl-C some have a round more than others.
+    ratios = [a / b for a, b in zip(entry["times"], own["times"], strict=False)]
+    return {
+        "threads": entry["threads"],
+        "setting": entry["setting"],
+        "microseconds": entry["microseconds"],
+        "ratio": statistics.median(ratios),
+        "ratio_range": [min(ratios), max(ratios)],
+    }
+
+
+def table(report: dict, threads: int) -> list[list[str]]:
+    """Lay out the ratios with so many threads allowed; the first row is the header."""
+    titles = workloads.find_competitors()
+    peers = timed_peers(report)
+    header = ["shape", "chainrule", "GFLOP/s", "of peak", *(titles[name] for name in peers)]
+    rows = [[*header, "fastest peer"]]
+    for result in report["results"]:
+        comparison = comparison_of(result, threads)
+        own = comparison["chainrule"]
+        if own is None:
+            rows.append([result["shape"], _status(result, "chainrule"), *["-"] * (len(peers) + 3)])
+            continue
+        row = [
+            result["shape"],
+            in_words(own["microseconds"]),
+            f"{own['gflops']:.3g}",
+            f"{own['share_of_peak']:.0%}",
+        ]
+        for name in peers:
+            peer = comparison["peers"].get(name)
+            row.append(in_ratio(peer["ratio"]) if peer else _status(result, name))
+        fastest = comparison["fastest"]
+        if fastest is None:
+            row.append("-")
+        else:
+            row.append(f"{titles[fastest]} {in_ratio(comparison['peers'][fastest]['ratio'])}")
+        rows.append(row)
+    return rows
+
+
+def timed_peers(report: dict) -> list[str]:
+    """Return the peers that have a time for some shape, in the order of the plan."""
+    found = {
+        name
+        for result in report["results"]
+        for comparison in result["comparisons"]
+        for name in comparison["peers"]
+    }
+    return [name for name in report["plan"]["peers"] if name in found]
+
+
+def comparison_of(result: dict, threads: int) -> dict:
+    """Return the comparison with so many threads allowed."""
+    return next(c for c in result["comparisons"] if c["threads"] == threads)
+
+
+def remarks(report: dict) -> list[tuple[str, str]]:
+    """Return why something has no time: a label, and a line for each competitor and reason."""
+    titles = workloads.find_competitors()
+    where: dict[tuple[str, str, str], list[str]] = {}
+    for result in report["results"]:
+        for entry in result["entries"]:
+            if entry["status"] not in ("absent", "differs", "failed"):
+                continue
+            how = [entry["setting"]] if entry["setting"] else []
+            if entry["status"] != "absent":
+                how.append(f"{entry['threads']} threads" if entry["threads"] > 1 else "1 thread")
+            place = result["shape"] + (f" ({', '.join(how)})" if how else "")
+            key = (entry["status"], entry["competitor"], entry["reason"])
+            places = where.setdefault(key, [])
+            if place not in places:
+                places.append(place)
+    lines = []
+    for (status, name, reason), places in where.items():
+        everywhere = reason.startswith("is not installed")
+        on = "" if everywhere else f" on {', '.join(places)}"
+        lines.append((status, f"{titles[name]} {reason}{on}"))
+    return lines
+
+
+def differs(report: dict) -> bool:
+    """Return whether any competitor's result was not that of NumPy."""
+    return any(
+        entry["status"] == "differs" for result in report["results"] for entry in result["entries"]
+    )
+
+
+def in_words(microseconds: float) -> str:
+    """Return a time with three digits: "23.1 us", "1.89 ms"."""
+    for unit, size in (("s", 1e6), ("ms", 1e3)):
+        if microseconds >= size:
+            return f"{three_digits(microseconds / size)} {unit}"
+    return f"{three_digits(microseconds)} us"
+
+
+def in_ratio(ratio: float) -> str:
+    """Return a ratio: "0.85x", "3.2x", "14x"."""
+    digits = 2 if ratio < 1.995 else 1 if ratio < 9.95 else 0
+    return f"{ratio:.{digits}f}x"
+
+
+def three_digits(value: float) -> str:
+    """Return a number with three digits, or all that stand before the point."""
+    return f"{value:,.{max(0, 3 - len(str(int(value))))}f}"
+
+
+def _status(result: dict, name: str) -> str:
+    found = [e["status"] for e in result["entries"] if e["competitor"] == name]
+    return next((status for status in ("differs", "failed") if status in found), "-")

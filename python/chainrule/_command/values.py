@@ -1,0 +1,75 @@
+"""Readers of option values for argparse: each returns the value or says what it expects."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+
+from chainrule import _core
+
+__all__ = ["activation", "integer", "names", "number", "widths"]
+
+_WIDEST_LAYER = 16_384
+
+
+def integer(smallest: int, largest: int | None = None) -> Callable[[str], int]:
+    """Return a reader of whole numbers in a range."""
+    span = f"of at least {smallest}" if largest is None else f"from {smallest} to {largest}"
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = smallest - 1
+        if value < smallest or (largest is not None and value > largest):
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number {span}")
+        return value
+
+    return read
+
+
+def number(above: float, below: float) -> Callable[[str], float]:
+    """Return a reader of numbers in an open range."""
+    span = f"above {above:g}" + ("" if below == math.inf else f" and below {below:g}")
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not above < value < below:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a number {span}")
+        return value
+
+    return read
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Read the widths of hidden layers."""
+    if text == "none":
+        return ()
+    read = integer(1, _WIDEST_LAYER)
+    try:
+        return tuple(read(width) for width in text.split(","))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected widths from 1 to {_WIDEST_LAYER} separated by commas, as 128,64, "
+            "or none"
+        ) from None
+
+
+def activation(text: str) -> str:
+    """Read the name of an activation."""
+    known = list(_core.activations())
+    if text not in known:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected one of {', '.join(known)}")
+    return text
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read names separated by commas; a name that comes twice counts once."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected names separated by commas")
+    return found

@@ -15,6 +15,10 @@ namespace chainrule {
 inline constexpr int64_t kDepthBlock = 512;
 inline constexpr int64_t kPanelRowBytes = 2 * 64;
 
+// A copied block of a left operand: half of a second-level cache of a mebibyte. kBlockPadBytes keep
+// its rows, where they are a power of two long, from sharing cache sets.
+inline constexpr int64_t kBlockBytes = int64_t{1} << 19, kBlockPadBytes = 64;
+
 // A cache line of its own: each thread writes to its context after every panel.
 class alignas(64) Context {
  public:
@@ -33,10 +37,19 @@ class alignas(64) Context {
   // Room for one panel, made when first asked for.
   template <class T>
   T* panel() {
-    reserve_panel();
+    reserve_scratch();
     return reinterpret_cast<T*>(panel_.data());
   }
-  void reserve_panel() { panel_.reserve(kDepthBlock * kPanelRowBytes); }
+  // The same for one block.
+  template <class T>
+  T* block() {
+    reserve_scratch();
+    return reinterpret_cast<T*>(block_.data());
+  }
+  void reserve_scratch() {
+    panel_.reserve(kDepthBlock * kPanelRowBytes);
+    block_.reserve(kBlockBytes + kDepthBlock * kBlockPadBytes);
+  }
 
   // Asks for a stop after `work` more multiply-adds; reads the clock only after many of them.
   bool stop_requested(int64_t work = 0) {
@@ -55,7 +68,7 @@ class alignas(64) Context {
   Interrupt* interrupt_ = nullptr;
   bool may_poll_ = true;
   int64_t work_ = 0;
-  AlignedBuffer<std::byte> panel_;
+  AlignedBuffer<std::byte> panel_, block_;
 };
 
 }  // namespace chainrule

@@ -54,6 +54,86 @@ void pack_block(const KernelTable<T>& kernels, const Operand<T>& b, int64_t k, i
   }
 }
 
+// Rows and columns of C, and a stretch of k.
+struct Block {
+  int64_t row, rows, column, columns, step, steps;
+};
+
+// One panel of C's columns, for some rows and a stretch of k. A is that of the block.
+template <class T>
+void panel_block(Context& context, const Block& block, int64_t k, const Operand<T>& a,
+                 const Operand<T>& b, const T* panels, bool packs, const Result<T>& c) {
+  const KernelTable<T>& kernels = context.kernels<T>();
+  const auto [row, rows, column, columns, step, steps] = block;
+  PanelProduct<T> panel{rows,
+                        columns,
+                        steps,
+                        a.data,
+                        a.row_stride,
+                        a.column_stride,
+                        b.data + step * b.row_stride + column * b.column_stride,
+                        b.row_stride,
+                        c.data + row * c.row_stride + column,
+                        c.row_stride,
+                        step == 0 && c.bias != nullptr ? c.bias + column : nullptr,
+                        c.continues || step > 0};
+  if (panels != nullptr) {
+    panel.b = panels + column * k + step * kernels.panel_columns;
+    panel.b_row_stride = kernels.panel_columns;
+  } else if (packs) {
+    T* packed = context.panel<T>();
+    pack_block(kernels, {panel.b, b.row_stride, b.column_stride}, steps, columns, packed);
+    panel.b = packed;
+    panel.b_row_stride = kernels.panel_columns;
+  }
+  kernels.panel_product(panel);
+}
+
+// Where a block of A does not stay in a second-level cache beside B's panels, or its rows share
+// cache sets, copying it is worth it when many panels use the copy.
+template <class T>
+bool gains_from_copy(const KernelTable<T>& kernels, int64_t m, int64_t n, const Operand<T>& a) {
+  constexpr int64_t kFewestPanels = 8;
+  const int64_t stride = std::max(a.row_stride, a.column_stride) * int64_t{sizeof(T)};
+  return stride >= 4 * kFarApartBytes && n >= kFewestPanels * kernels.panel_columns &&
+         m >= kTilesToGain * kernels.tile_rows;
+}
+
+// Copies A's elements so that rows (columns, of a transpose) lie one after the other and padded.
+template <class T>
+Operand<T> copy_block(const Operand<T>& a, int64_t rows, int64_t steps, T* to) {
+  constexpr int64_t kPad = kBlockPadBytes / int64_t{sizeof(T)};
+  const bool is_transposed = a.row_stride == 1;
+  const int64_t lines = is_transposed ? steps : rows, length = is_transposed ? rows : steps;
+  const int64_t from_stride = is_transposed ? a.column_stride : a.row_stride;
+  const int64_t stride = length + kPad;
+  for (int64_t i = 0; i < lines; ++i) std::copy_n(a.data + i * from_stride, length, to + i * stride);
+  return is_transposed ? transposed(to, stride) : matrix(to, stride);
+}
+
+// The product by copied blocks of A, each of which stays in a second-level cache for all of C's
+// columns.
+template <class T>
+void blocked_product(Context& context, int64_t m, int64_t n, int64_t k, const Operand<T>& a,
+                     const Operand<T>& b, const T* panels, const Result<T>& c) {
+  const int64_t width = context.kernels<T>().panel_columns;
+  const int64_t most_rows = kBlockBytes / (kDepthBlock * int64_t{sizeof(T)});
+  for (int64_t p = 0; p < k; p += kDepthBlock) {
+    const int64_t steps = std::min(kDepthBlock, k - p);
+    for (int64_t i = 0; i < m; i += most_rows) {
+      const int64_t rows = std::min(most_rows, m - i);
+      const Operand<T> corner{a.data + i * a.row_stride + p * a.column_stride, a.row_stride,
+                              a.column_stride};
+      const Operand<T> copy = copy_block(corner, rows, steps, context.block<T>());
+      for (int64_t j = 0; j < n; j += width) {
+        panel_block(context, {i, rows, j, std::min(width, n - j), p, steps}, k, copy, b, panels,
+                    true, c);
+        if (context.stop_requested(rows * width * steps)) return;
+      }
+    }
+  }
+}
+
 // C (m x n) = start + A (m x k) B (k x n). B is a matrix or a transposed one; `panels` may be its
 // packed panels.
 //
@@ -63,37 +143,22 @@ template <class T>
 void product(Context& context, int64_t m, int64_t n, int64_t k, const Operand<T>& a,
              const Operand<T>& b, const T* panels, const Result<T>& c) {
   const KernelTable<T>& kernels = context.kernels<T>();
+  if (k > 0 && gains_from_copy(kernels, m, n, a)) {
+    blocked_product(context, m, n, k, a, b, panels, c);
+    return;
+  }
   const int64_t width = kernels.panel_columns;
   const bool packs = b.column_stride != 1 || gains_from_packing(kernels, m, b.row_stride);
   for (int64_t j = 0; j < n; j += width) {
     const int64_t columns = std::min(width, n - j);
     int64_t p = 0;
     do {  // once for k = 0 too, to write the start
-      const int64_t depth = std::min(kDepthBlock, k - p);
-      PanelProduct<T> panel{m,
-                            columns,
-                            depth,
-                            a.data + p * a.column_stride,
-                            a.row_stride,
-                            a.column_stride,
-                            b.data + p * b.row_stride + j * b.column_stride,
-                            b.row_stride,
-                            c.data + j,
-                            c.row_stride,
-                            p == 0 && c.bias != nullptr ? c.bias + j : nullptr,
-                            c.continues || p > 0};
-      if (panels != nullptr) {
-        panel.b = panels + j * k + p * width;
-        panel.b_row_stride = width;
-      } else if (packs) {
-        T* packed = context.panel<T>();
-        pack_block(kernels, {panel.b, b.row_stride, b.column_stride}, depth, columns, packed);
-        panel.b = packed;
-        panel.b_row_stride = width;
-      }
-      kernels.panel_product(panel);
-      p += depth;
-      if (context.stop_requested(m * columns * depth)) return;
+      const int64_t steps = std::min(kDepthBlock, k - p);
+      panel_block(context, {0, m, j, columns, p, steps}, k,
+                  {a.data + p * a.column_stride, a.row_stride, a.column_stride}, b, panels, packs,
+                  c);
+      p += steps;
+      if (context.stop_requested(m * columns * steps)) return;
     } while (p < k);
   }
 }

@@ -96,7 +96,7 @@ class Team {
       for (int64_t piece = 0; piece < count; ++piece) call(0, piece);
     } else {
       while (contexts_.size() < static_cast<size_t>(threads)) add_context();
-      for (Context& context : contexts_) context.reserve_panel();
+      for (Context& context : contexts_) context.reserve_scratch();
       ThreadPool::instance().parallel_for(threads, count, call, poll);
     }
   }

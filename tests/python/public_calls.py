@@ -148,14 +148,14 @@ def _stepped(step, name, parameters, gradient):
 
 def _models(dtype):
     rng = np.random.default_rng(4)
-    x, y = rng.normal(size=(150, 9)).astype(dtype), rng.normal(size=(150, 2)).astype(dtype)
+    x, y = rng.normal(size=(40, 9)).astype(dtype), rng.normal(size=(40, 2)).astype(dtype)
     layers = [
-        *(9, cr.Dense(33, cr.Activation("leaky_relu", negative_slope=0.1), dropout=0.3)),
-        *(cr.Dense(32, "gelu", norm="batch"), cr.Dense(17, "mish", norm="layer"), 2),
+        *(9, cr.Dense(17, cr.Activation("leaky_relu", negative_slope=0.1), dropout=0.3)),
+        *(cr.Dense(16, "gelu", norm="batch"), cr.Dense(9, "mish", norm="layer"), 2),
     ]
     loss = cr.Huber(0.3)
     rules = {"l1": 1e-3, "l2": 1e-2, "clip_norm": 0.7}
-    fitting = {"batch_size": 32, "epochs": 2, "threads": 2}
+    fitting = {"batch_size": 16, "epochs": 2, "threads": 2}
 
     def new():
         return cr.MLP(layers, dtype=dtype, seed=6)
@@ -179,7 +179,7 @@ def _models(dtype):
 
     def step():
         # Python divides by the weights of the rows, in the caller's state.
-        losses = [of_step.step(x, y), of_step.step(x[:40], y[:40]), of_lbfgs.step(x, y)]
+        losses = [of_step.step(x, y), of_step.step(x[:7], y[:7]), of_lbfgs.step(x, y)]
         return [loss > 0 for loss in losses] + [stepped, by_lbfgs]
 
     return {

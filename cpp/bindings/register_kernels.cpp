@@ -37,7 +37,7 @@ void register_elementwise(py::module_& module) {
   module.def(
       "all_finite",
       [](const Array<T>& x) {
-        // Without flushing: a denormal is finite, and so is its product with zero.
+        const KeepDenormals mode;  // which are finite; no traps
         return without_lock([&] { return active_kernels<T>().all_finite(read(x), x.size()); });
       },
       "x"_a.noconvert());
@@ -199,10 +199,10 @@ void register_loss(py::module_& module) {
          const OptionalArray<T>& sample_weight, const std::string& reduction,
          OptionalArray<T> grad) {
         const TargetView<T> view = target_view<T>(targets, sample_weight);
-        const LossFunction<T> function(spec);
         T* gradient = write(grad);
         return compute([&] {
           Team team;
+          const LossFunction<T> function(spec);
           return function(team, read(outputs), outputs.shape(0), outputs.shape(1), view,
                           reduction_of(reduction), gradient)
               .value;

@@ -54,8 +54,11 @@ template <class T>
 void register_mlp(py::module_& module, const char* name) {
   using Model = BoundMlp<T>;
   py::class_<Model>(module, name)
-      .def(py::init<int64_t, std::vector<LayerSpec>, uint64_t>(), "in_features"_a, "layers"_a,
-           "seed"_a)
+      .def(py::init([](int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed) {
+             const FlushToZero flush;
+             return std::make_unique<Model>(in_features, std::move(layers), seed);
+           }),
+           "in_features"_a, "layers"_a, "seed"_a)
       .def_property_readonly(
           "parameters",
           [](py::object self) { return view(self.cast<Model&>().mlp.parameters(), self); })
@@ -71,6 +74,7 @@ void register_mlp(py::module_& module, const char* name) {
           "initialize",
           [](Model& self, uint64_t seed) {
             const InUse<T> use(self);
+            const FlushToZero flush;
             self.mlp.initialize(seed);
           },
           "seed"_a)
@@ -126,12 +130,12 @@ void register_mlp(py::module_& module, const char* name) {
              double l2, bool penalize_biases, bool training, uint64_t step, OptionalArray<T> grad_x,
              int threads) {
             const TargetView<T> view = target_view<T>(targets, sample_weight);
-            const LossFunction<T> function(loss);
             T *gx = write(grad_x), *gradient = self.gradient_buffer().data();
             const InUse<T> use(self);
             Team team;
             Workspace<T> workspace;
             return compute_interruptible(team, threads, [&] {
+              const LossFunction<T> function(loss);
               return self.mlp.loss_and_gradient(
                   team, workspace, read(x), x.shape(0), view, function, reduction_of(reduction),
                   {l1, l2, penalize_biases}, training, step, gx, gradient);

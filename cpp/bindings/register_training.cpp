@@ -64,6 +64,7 @@ void register_trainer(py::module_& module, const char* name) {
       .def(py::init([](BoundMlp<T>& model, const LossSpec& loss, const OptimizerSpec& optimizer,
                        const ScheduleSpec& schedule, double l1, double l2, bool penalize_biases,
                        double clip_norm, double clip_value, uint64_t seed) {
+             const FlushToZero flush;
              return std::make_unique<Bound>(model, TrainerOptions{loss,
                                                                   optimizer,
                                                                   schedule,

@@ -4,7 +4,6 @@ import inspect
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -343,48 +342,3 @@ def test_dense_kernels_have_the_same_bits(shape, variant, dtype, rng):
     for threads in (None, *FEWER.get(variant, COUNTS)):
         for got, want in zip(everything(threads), serial, strict=True):
             assert same_bits(got, want), threads
-
-
-# --- many Python threads -------------------------------------------------------------------------
-
-
-def test_many_threads_predict_at_once(rng):
-    model = cr.MLP([64, 256, 256, 5], norm="layer")
-    inputs = [rng.normal(size=(n, 64)).astype("float32") for n in (1, 100, 1000, 2500)]
-    serial = [model.predict(x, threads=1) for x in inputs]
-
-    def predict(caller):
-        for i in range(20):
-            case = (caller + i) % len(inputs)
-            got = model.predict(inputs[case], threads=(None, 2, 4)[i % 3])
-            if not same_bits(got, serial[case]):
-                return f"prediction {i} of {len(inputs[case])} rows"
-        return None
-
-    with ThreadPoolExecutor(16) as pool:
-        assert list(pool.map(predict, range(16))) == [None] * 16
-
-
-def test_trainings_at_once_have_the_same_bits():
-    serial = {name: train(name, "float32", 1) for name in NETWORKS}
-    with ThreadPoolExecutor(4) as pool:
-        trained = pool.map(lambda name: train(name, "float32", 4), NETWORKS)
-        assert dict(zip(NETWORKS, trained, strict=True)) == serial
-
-
-def test_the_process_may_end_during_a_fit():
-    # Taking the lock back while Python ends once aborted the process.
-    code = """
-import threading, time
-import numpy as np
-import chainrule as cr
-
-X = np.random.default_rng(0).normal(size=(4000, 64))
-model = cr.MLP([64, 256, 256, 1])
-fit = lambda: model.fit(X, X[:, :1], loss="mse", epochs=10**6)
-threading.Thread(target=fit, daemon=True).start()
-time.sleep(0.2)
-print("ends")
-"""
-    for _ in range(3):
-        assert run(code) == "ends"

@@ -1,9 +1,11 @@
-// Denormal numbers count as zero while a FlushToZero lives, and the thread's floating-point state
-// is back as it was when it dies, exceptions included. Put around every entry into arithmetic;
-// KeepDenormals is its opposite, for a call back into foreign code from within.
+// Denormal numbers count as zero while a FlushToZero lives, and the rest of the thread's
+// floating-point state is the default one: rounding to nearest, no traps. It is back as it was when
+// the guard dies, exceptions included. Put around every entry into arithmetic; under KeepDenormals
+// all of the state is the default one, for a call back into foreign code from within.
 //
 // Why: a ReLU network's idle units leave Adam's moments decaying in the denormal range, where one
-// operation can cost 100 cycles and more.
+// operation can cost 100 cycles and more. And a caller who rounds upward would otherwise get other
+// bits than the pool's threads compute, that is, bits that depend on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +21,7 @@ namespace chainrule {
 template <bool kFlushes>
 class DenormalMode {
  public:
-  DenormalMode() : saved_(read()) { write(kFlushes ? saved_ | kFlushBits : saved_ & ~kFlushBits); }
+  DenormalMode() : saved_(read()) { write(kFlushes ? kDefault | kFlushBits : kDefault); }
   ~DenormalMode() { write(saved_); }
   DenormalMode(const DenormalMode&) = delete;
   DenormalMode& operator=(const DenormalMode&) = delete;
@@ -27,11 +29,13 @@ class DenormalMode {
  private:
 #if defined(__x86_64__) || defined(_M_X64)
   using State = uint32_t;
+  static constexpr State kDefault = 0x1F80;    // all exceptions masked
   static constexpr State kFlushBits = 0x8040;  // MXCSR: FTZ (bit 15) and DAZ (bit 6)
   static State read() { return _mm_getcsr(); }
   static void write(State state) { _mm_setcsr(state); }
 #elif defined(__aarch64__)
   using State = uint64_t;
+  static constexpr State kDefault = 0;
   static constexpr State kFlushBits = State{1} << 24;  // FPCR: FZ flushes inputs and results
   static State read() {
     State state;
@@ -41,11 +45,13 @@ class DenormalMode {
   static void write(State state) { __asm__ volatile("msr fpcr, %0" : : "r"(state)); }
 #elif defined(_M_ARM64)
   using State = int64_t;
+  static constexpr State kDefault = 0;
   static constexpr State kFlushBits = State{1} << 24;
   static State read() { return _ReadStatusReg(ARM64_FPCR); }
   static void write(State state) { _WriteStatusReg(ARM64_FPCR, state); }
 #else
   using State = int;
+  static constexpr State kDefault = 0;
   static constexpr State kFlushBits = 0;
   static State read() { return 0; }
   static void write(State) {}

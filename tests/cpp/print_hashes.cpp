@@ -177,9 +177,11 @@ void print_schedules() {
 }
 
 // 200 steps with layer and batch normalization, penalties, clipping, and dropout but for L-BFGS,
-// which wants the same function in every step.
+// which wants the same function in every step. Without batch normalization, batches of 64 rows and
+// more go through in groups.
 template <class T>
-void print_training(const std::string& name, const OptimizerSpec& optimizer, double rate) {
+void print_training(const std::string& name, const OptimizerSpec& optimizer, double rate,
+                    Norm second_norm = Norm::kBatch, int64_t batch_size = 32) {
   constexpr int64_t kRows = 150, kInputs = 13, kClasses = 5;
   const std::vector<T> x = uniform<T>(kRows * kInputs, 1, -2, 2);
   std::vector<int32_t> labels(kRows);
@@ -192,7 +194,7 @@ void print_training(const std::string& name, const OptimizerSpec& optimizer, dou
   };
   Mlp<T> model(
       kInputs,
-      {hidden(37, Activation::gelu, Norm::kLayer), hidden(24, Activation::relu, Norm::kBatch),
+      {hidden(37, Activation::gelu, Norm::kLayer), hidden(24, Activation::relu, second_norm),
        hidden(17, Activation::mish, Norm::kNone), LayerSpec{kClasses}},
       11);
   TrainerOptions options;
@@ -203,7 +205,8 @@ void print_training(const std::string& name, const OptimizerSpec& optimizer, dou
   options.clip_norm = 5;
   options.seed = 12;
   Trainer<T> trainer(model, options);
-  trainer.bind({x.data(), kRows, kInputs, {nullptr, 0, labels.data(), nullptr}}, 32, true, 40);
+  trainer.bind({x.data(), kRows, kInputs, {nullptr, 0, labels.data(), nullptr}}, batch_size, true,
+               200);
   Hash hash;
   while (trainer.step_count < 200) {
     const RunResult result = trainer.run(200 - trainer.step_count);
@@ -229,6 +232,8 @@ void print_trainings() {
   train("amsgrad", Optimizer::adam, 1e-2, {0.9, 0.999, 1e-8, 1}, 1e-3);
   train("nadam", Optimizer::nadam, 0, {0.9, 0.999, 1e-8, 0.004}, 2e-3);
   train("lion", Optimizer::lion, 1e-2, {0.9, 0.99}, 1e-4);
+  print_training<T>("groups", {Optimizer::adam, false, 0, {0.9, 0.999, 1e-8, 0}}, 1e-3, Norm::kNone,
+                    150);
   print_training<T>("lbfgs", {Optimizer::sgd, true, 0, {10, 1e-9, 25}}, 1.0);
 }
 

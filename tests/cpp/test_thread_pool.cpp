@@ -2,6 +2,7 @@
 // the state that its threads run bodies in.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -14,6 +15,7 @@
 
 #if !defined(_WIN32)
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -258,6 +260,29 @@ TEST_CASE("threads that call at once neither wait for one another nor meet") {
   CHECK(wrong == 0);
 }
 
+TEST_CASE("workers keep their ranges, and who is done takes what others have left") {
+  std::thread::id first[4];
+  for (int region = 0; region < 100; ++region) {
+    std::atomic<int> present{0};
+    std::thread::id seen[4];
+    pool().parallel_for(4, 4, [&](int, int64_t index) {
+      present.fetch_add(1);
+      while (present.load() < 4) std::this_thread::yield();
+      seen[index] = std::this_thread::get_id();
+    });
+    if (region == 0) std::copy(seen, seen + 4, first);
+    CHECK(seen[0] == std::this_thread::get_id());
+    for (int index = 0; index < 4; ++index) CHECK(seen[index] == first[index]);
+  }
+  // The one that has index 0 waits until all others, those of its own range too, are done.
+  std::atomic<int> done{0};
+  pool().parallel_for(2, 100, [&](int, int64_t index) {
+    while (index == 0 && done.load() < 99) std::this_thread::yield();
+    ++done;
+  });
+  CHECK(done == 100);
+}
+
 // --- the state of the pool's threads -------------------------------------------------------------
 
 bool flushes_denormals() {
@@ -299,6 +324,19 @@ TEST_CASE("a region keeps the caller's MXCSR and gives it to no thread") {
   CHECK(after == toward_zero);
   CHECK((inside[0] & 0x6000U) == 0x6000U);
   for (int worker = 1; worker < 20; ++worker) CHECK((inside[worker] & 0xE040U) == 0x8040U);
+}
+#endif
+
+#if defined(__linux__)
+TEST_CASE("a woken thread may run wherever it could before") {
+  cpu_set_t own;
+  REQUIRE(sched_getaffinity(0, sizeof(own), &own) == 0);
+  for (int region = 0; region < 20; ++region) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));  // threads park
+    cpu_set_t masks[4];
+    on_every_thread(4, [&](int worker) { sched_getaffinity(0, sizeof(own), &masks[worker]); });
+    for (const cpu_set_t& mask : masks) CHECK(CPU_EQUAL(&mask, &own));
+  }
 }
 #endif
 

@@ -131,3 +131,48 @@ def test_variants_take_turns_on_one_network(rng):
     for outputs, gradient in results[1:]:
         assert same_bits(outputs, results[0][0])
         assert same_bits(gradient, results[0][1])
+
+
+def test_large_layers_have_the_bits_of_their_parts(variant, dtype, rng):
+    # Inputs in the thousands are copied by blocks, some columns by themselves are not.
+    n_rows, n_in, n_out = (40, 1040, 270) if variant == "baseline" else (530, 1061, 1070)
+    x = rng.normal(size=(n_rows, n_in)).astype(dtype)
+    w = rng.normal(size=(n_in, n_out)).astype(dtype)
+    b = rng.normal(size=n_out).astype(dtype)
+    grad_z = rng.normal(size=(n_rows, n_out)).astype(dtype)
+    y = cr.kernels.dense_forward(x, w, b)
+    grad_x, grad_w, grad_b = cr.kernels.dense_backward(grad_z, x, w)
+    for first in range(0, n_out, 50):
+        part = slice(first, first + 50)
+        assert same_bits(y[:, part], cr.kernels.dense_forward(x, w[:, part].copy(), b[part]))
+        _, w_part, b_part = cr.kernels.dense_backward(grad_z[:, part].copy(), x, w[:, part].copy())
+        assert same_bits(grad_w[:, part], w_part)
+        assert same_bits(grad_b[part], b_part)
+    for first in range(0, n_in, 50):
+        part = slice(first, first + 50)
+        x_part, _, _ = cr.kernels.dense_backward(grad_z, x[:, part].copy(), w[part])
+        assert same_bits(grad_x[:, part], x_part)
+
+
+@pytest.mark.parametrize("norm", [None, "layer"])
+def test_groups_of_rows_are_the_same_in_every_call(norm, variant, dtype, rng):
+    # Small networks take 64 rows and more in groups, whose sums are added in a fixed order.
+    x = rng.normal(size=(203, 9)).astype(dtype)
+    y = rng.integers(0, 3, 203)
+    layers = [9, cr.Dense(16, activation="gelu", dropout=0.2, norm=norm), 3]
+    model = cr.MLP(layers, dtype=dtype, seed=1)
+    loss, gradient = model.loss_and_gradient(x, y, loss="cross_entropy")
+    gradient = gradient.copy()
+    outputs = model.forward(x, training=False)
+    value, grad_outputs = cr.kernels.cross_entropy(outputs, y)
+    model.backward(grad_outputs)
+    assert same_bits(model.gradient, gradient)
+    assert abs(loss - value) <= 1e-6 * abs(loss)
+
+    trainer = cr.Trainer(model, loss="cross_entropy", optimizer=cr.SGD(0.5))
+    before = model.parameters.copy()
+    again = cr.MLP(layers, dtype=dtype, seed=1)
+    _, trained = again.loss_and_gradient(x, y, loss="cross_entropy", training=True)
+    trainer.step(x, y)
+    expected = np.float64(before) - 0.5 * np.float64(trained)
+    np.testing.assert_allclose(model.parameters, expected, rtol=4 * np.finfo(dtype).eps, atol=1e-7)

@@ -101,11 +101,31 @@ void Mlp<T>::parameter_gradients(Team& team, Workspace<T>& workspace, const T* x
     add_group_gradients(team.kernels<T>(), workspace, 0, parameters_.size(), gradient);
     return;
   }
-  const auto count_of = [&](size_t layer) { return parameter_panels(team.kernels<T>(), layer); };
+  const KernelTable<T>& kernels = team.kernels<T>();
+  const auto has_many_inputs = [&](size_t layer) {
+    return gradient_panels_size(kernels, shape(layer, workspace.rows)) > 0;
+  };
+  const auto count_of = [&](size_t layer) {
+    return has_many_inputs(layer) ? 0 : parameter_panels(kernels, layer);
+  };
   for_panels(team, workspace.rows * parameters_.size(), count_of,
              [&](Context& context, size_t layer, int64_t panel) {
                layer_gradient(context, workspace, layer, panel, x, {0, workspace.rows}, gradient);
              });
+  for (size_t layer = specs_.size(); layer-- > 0;) {
+    if (!has_many_inputs(layer)) continue;
+    const Offsets& at = offsets_[layer];
+    const DenseShape size = shape(layer, workspace.rows);
+    if (specs_[layer].norm == Norm::kLayer) {
+      kernels.norm_parameter_gradients(
+          norm_backward(workspace, layer, {0, workspace.rows}, gradient));
+    }
+    workspace.gradient_panels.reserve(gradient_panels_size(kernels, size));
+    dense_parameter_gradients<T>(team, size, workspace.layers[layer].product_gradient,
+                                 layer == 0 ? x : workspace.layers[layer - 1].output,
+                                 workspace.gradient_panels.data(), gradient + at.weight,
+                                 at.bias < 0 ? nullptr : gradient + at.bias);
+  }
 }
 
 template <class T>

@@ -93,6 +93,7 @@ struct Workspace {
   T* output_gradient() { return layers.back().gradient.data(); }
 
   std::vector<LayerWorkspace<T>> layers;
+  AlignedBuffer<T> gradient_panels;  // of the layer at hand, see ops/dense.hpp
   AlignedBuffer<T> group_gradients;  // of all parameters, for each group of rows but the first
   // Of the last forward pass:
   int64_t rows = 0;

@@ -89,14 +89,14 @@ void panel_block(Context& context, const Block& block, int64_t k, const Operand<
   kernels.panel_product(panel);
 }
 
-// Where a block of A does not stay in a second-level cache beside B's panels, or its rows share
-// cache sets, copying it is worth it when many panels use the copy.
+// Rows of A this far apart lie on pages of their own, and where that is a power of two, in the same
+// few cache sets: copying a block of them is worth it when many panels use the copy.
+constexpr int64_t kPageBytes = 4096, kPanelsToGain = 8;
+
 template <class T>
-bool gains_from_copy(const KernelTable<T>& kernels, int64_t m, int64_t n, const Operand<T>& a) {
-  constexpr int64_t kFewestPanels = 8;
-  const int64_t stride = std::max(a.row_stride, a.column_stride) * int64_t{sizeof(T)};
-  return stride >= 4 * kFarApartBytes && n >= kFewestPanels * kernels.panel_columns &&
-         m >= kTilesToGain * kernels.tile_rows;
+bool gains_from_copy(const KernelTable<T>& kernels, int64_t m, int64_t n, int64_t a_stride) {
+  return a_stride * int64_t{sizeof(T)} >= kPageBytes &&
+         n >= kPanelsToGain * kernels.panel_columns && m >= kTilesToGain * kernels.tile_rows;
 }
 
 // Copies A's elements so that rows (columns, of a transpose) lie one after the other and padded.
@@ -107,7 +107,8 @@ Operand<T> copy_block(const Operand<T>& a, int64_t rows, int64_t steps, T* to) {
   const int64_t lines = is_transposed ? steps : rows, length = is_transposed ? rows : steps;
   const int64_t from_stride = is_transposed ? a.column_stride : a.row_stride;
   const int64_t stride = length + kPad;
-  for (int64_t i = 0; i < lines; ++i) std::copy_n(a.data + i * from_stride, length, to + i * stride);
+  for (int64_t i = 0; i < lines; ++i)
+    std::copy_n(a.data + i * from_stride, length, to + i * stride);
   return is_transposed ? transposed(to, stride) : matrix(to, stride);
 }
 
@@ -143,7 +144,7 @@ template <class T>
 void product(Context& context, int64_t m, int64_t n, int64_t k, const Operand<T>& a,
              const Operand<T>& b, const T* panels, const Result<T>& c) {
   const KernelTable<T>& kernels = context.kernels<T>();
-  if (k > 0 && gains_from_copy(kernels, m, n, a)) {
+  if (k > 0 && gains_from_copy(kernels, m, n, std::max(a.row_stride, a.column_stride))) {
     blocked_product(context, m, n, k, a, b, panels, c);
     return;
   }
@@ -162,6 +163,9 @@ void product(Context& context, int64_t m, int64_t n, int64_t k, const Operand<T>
     } while (p < k);
   }
 }
+
+// Rows of a large weight gradient that make a piece.
+constexpr int64_t kGradientRows = 128;
 
 // One of the panels of B (k x n), which lie one after the other.
 template <class T>
@@ -282,6 +286,30 @@ void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_
 }
 
 template <class T>
+int64_t gradient_panels_size(const KernelTable<T>& kernels, const DenseShape& shape) {
+  const auto [m, k, n] = shape;
+  if (!gains_from_copy(kernels, k, n, k)) return 0;
+  return m * panel_count(kernels, n) * kernels.panel_columns;
+}
+
+template <class T>
+void dense_parameter_gradients(Team& team, const DenseShape& shape, const T* grad_z, const T* x,
+                               T* panels, T* grad_weight, T* grad_bias) {
+  const auto [m, k, n] = shape;
+  const KernelTable<T>& kernels = team.kernels<T>();
+  team.run(panel_count(kernels, n), m * n * kElementWork, [&](Context& context, int64_t panel) {
+    dense_parameter_gradients<T>(context, shape, panel, grad_z, x, nullptr, grad_bias);
+    pack_one(kernels, matrix(grad_z, n), m, n, panel, panels);
+  });
+  const int64_t count = (k + kGradientRows - 1) / kGradientRows;
+  team.run(count, m * n * k, [&](Context& context, int64_t block) {
+    const int64_t first = block * kGradientRows;
+    product<T>(context, std::min(kGradientRows, k - first), n, m, transposed(x + first, k),
+               matrix(grad_z, n), panels, {grad_weight + first * n, n});
+  });
+}
+
+template <class T>
 void dense_forward(Team& team, const DenseShape& shape, const T* x, const T* weight, const T* bias,
                    Activation activation, T parameter, T* preactivation, T* y) {
   const auto [m, k, n] = shape;
@@ -308,12 +336,18 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
                     const T* weight, T* grad_x, T* grad_weight, T* grad_bias) {
   const auto [m, k, n] = shape;
   const KernelTable<T>& kernels = team.kernels<T>();
-  team.run(panel_count(kernels, n), m * n * (k + kElementWork),
-           [&](Context& context, int64_t panel) {
-             dense_parameter_gradients(context, shape, panel, grad_z, x, grad_weight, grad_bias);
-           });
-  if (grad_x == nullptr) return;
   AlignedBuffer<T> panels;
+  const int64_t gradient_size = gradient_panels_size(kernels, shape);
+  if (grad_weight != nullptr && gradient_size > 0) {
+    panels = AlignedBuffer<T>(gradient_size);
+    dense_parameter_gradients(team, shape, grad_z, x, panels.data(), grad_weight, grad_bias);
+  } else {
+    team.run(panel_count(kernels, n), m * n * (k + kElementWork),
+             [&](Context& context, int64_t panel) {
+               dense_parameter_gradients(context, shape, panel, grad_z, x, grad_weight, grad_bias);
+             });
+  }
+  if (grad_x == nullptr) return;
   const int64_t size = transposed_panels_size(kernels, shape);
   if (m > 1 && size * int64_t{sizeof(T)} <= kMaxPanelBytes) {
     panels = AlignedBuffer<T>(size);
@@ -342,6 +376,9 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
   template void dense_input_gradient(Context&, const DenseShape&, const T*, const Weight<T>&, T*); \
   template void dense_parameter_gradients(Context&, const DenseShape&, int64_t, const T*,          \
                                           const T*, T*, T*);                                       \
+  template int64_t gradient_panels_size(const KernelTable<T>&, const DenseShape&);                 \
+  template void dense_parameter_gradients(Team&, const DenseShape&, const T*, const T*, T*, T*,    \
+                                          T*);                                                     \
   template void dense_forward(Team&, const DenseShape&, const T*, const T*, const T*, Activation,  \
                               T, T*, T*);                                                          \
   template void dense_backward(Team&, const DenseShape&, const T*, const T*, const T*, T*, T*, T*);

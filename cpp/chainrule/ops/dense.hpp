@@ -65,6 +65,15 @@ template <class T>
 void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t panel,
                                const T* grad_z, const T* x, T* grad_weight, T* grad_bias);
 
+// The same for all columns of a layer of many inputs, whose rows in x lie far apart, the work
+// divided among a team. `panels` has room for gradient_panels_size elements; 0: the layer is
+// none of these.
+template <class T>
+int64_t gradient_panels_size(const KernelTable<T>& kernels, const DenseShape& shape);
+template <class T>
+void dense_parameter_gradients(Team& team, const DenseShape& shape, const T* grad_z, const T* x,
+                               T* panels, T* grad_weight, T* grad_bias);
+
 // The layer by itself, the work divided among a team; each output unless it is null.
 template <class T>
 void dense_forward(Team& team, const DenseShape& shape, const T* x, const T* weight, const T* bias,

@@ -97,6 +97,7 @@ class Loop:
         self._best: _Best | None = None
         if plan.early_stopping is not None:
             self._best = _Best(plan.early_stopping, trainer.model)
+        self._lowest: float | None = None  # loss of the history's best epoch
         self._block = block_rows(trainer.model)
         self._began = time.perf_counter()
         # Of the present epoch.
@@ -188,11 +189,22 @@ class Loop:
         if plateau is not None:
             self._core.learning_rate_scale = plateau.scale(watched, self._core.learning_rate_scale)
         if self._best is None:
-            self._history.best_epoch = self._history.best_of_losses()
+            self._follow_lowest_loss()
             return False
         if self._best.update(loss, self._validation):
             self._history.best_epoch = epoch
         return self._best.exhausted()
+
+    def _follow_lowest_loss(self) -> None:
+        # All losses are read once for a fit, since a history can be long.
+        history = self._history
+        losses = history.validation_loss or history.loss
+        if self._lowest is None:
+            history.best_epoch = history.best_of_losses()
+        elif losses[-1] < self._lowest:
+            history.best_epoch = len(losses)
+        if history.best_epoch is not None:
+            self._lowest = losses[history.best_epoch - 1]
 
     def _loss(self) -> float:
         return self._loss_sum / self._weight_sum if self._weight_sum else 0.0

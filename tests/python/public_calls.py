@@ -78,6 +78,7 @@ def _runtime():
         "runtime.build_config": lambda: sorted(runtime.build_config().items()),
         "runtime.compiled_variants": runtime.compiled_variants,
         "runtime.num_threads": runtime.num_threads,
+        "runtime.peak_flops": lambda: runtime.peak_flops(1) > 0,
         "runtime.set_num_threads": lambda: runtime.set_num_threads(threads),
         "runtime.set_variant": lambda: runtime.set_variant(variant),
         "runtime.use_num_threads": lambda: _use(runtime.use_num_threads(2)),

@@ -30,7 +30,7 @@ import chainrule as cr
 from chainrule import _core
 
 from . import machine
-from .workloads import SEED, WORKLOADS
+from .workloads.training_step.shapes import SEED, SHAPES
 
 MIB = 1 << 20
 SPARE = 64 * MIB
@@ -91,9 +91,7 @@ class Case:
         return 4 * (4 * self.parameters() + self.activations()) + SPARE
 
 
-CASES = {
-    name: Case(w.widths, w.batch_size, w.activation, w.loss) for name, w in WORKLOADS.items()
-} | {
+CASES = {name: Case(w.widths, w.batch_size, w.activation, w.loss) for name, w in SHAPES.items()} | {
     "4096": Case((4096, 4096, 4096, 4096), 256),
     "batch of 65,536": Case((32, 64, 64, 1), 65536),
     "batch of 65,536, mnist": Case((784, 256, 128, 10), 65536, loss="cross_entropy"),

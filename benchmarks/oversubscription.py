@@ -24,7 +24,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from . import machine
-from .workloads import LEARNING_RATE, WORKLOADS, Workload, make_data
+from .workloads.training_step.shapes import LEARNING_RATE, SHAPES, Shape, make_data
 
 Run = Callable[[int | None], float]
 
@@ -120,7 +120,7 @@ _STARTS = {"spawn": _spawned, "joblib": _with_joblib}
 
 
 @functools.cache
-def _data(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
+def _data(workload: Shape) -> tuple[np.ndarray, np.ndarray]:
     return make_data(workload)
 
 
@@ -129,7 +129,7 @@ def _fit(fit: tuple[str, int], threads: int | None) -> str:
     import chainrule as cr
 
     name, epochs = fit
-    workload = WORKLOADS[name]
+    workload = SHAPES[name]
     X, y = _data(workload)
     model = cr.MLP(list(workload.widths), activation=workload.activation)
     model.fit(

@@ -131,6 +131,13 @@ def interrupted():
     signal.signal(signal.SIGALRM, previous)
 
 
+def repeat_until_alarm(call):
+    # The alarm must not come when the only call is over.
+    signal.setitimer(signal.ITIMER_REAL, 0.03)
+    while True:
+        call()
+
+
 @pytest.mark.parametrize(
     "state", sorted({"default", "upward", "flushing"} & {*floating_point.STATES})
 )
@@ -141,9 +148,7 @@ def test_interrupted_calls_keep_the_state(name, state, interrupted):
     with floating_point.state(state):
         before = here()
         with pytest.raises(KeyboardInterrupt):
-            signal.setitimer(signal.ITIMER_REAL, 0.03)
-            while True:  # the alarm must not come when a call is over
-                call()
+            repeat_until_alarm(call)
         after = here()
     assert after == before
     # Between two compiled calls the handler has the caller's state, within one the default one.

@@ -76,6 +76,13 @@ TEST_CASE("long steps use all threads, one thread tries nothing, and a new size 
   CHECK(chooser.threads() == 4);
 }
 
+TEST_CASE("trials of longer steps are as rare as they are long") {
+  ThreadChooser chooser;
+  const auto time = [](int threads) { return int64_t{800'000} / threads; };
+  auto times = take_steps(chooser, 8, kShortWork, 10 * kSecond, time);
+  CHECK(times[8] > 10 * kSecond * 97 / 100);
+}
+
 TEST_CASE("all numbers of threads that there may be") {
   for (int most = 1; most <= 1024; ++most) {
     ThreadChooser chooser;

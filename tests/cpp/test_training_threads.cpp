@@ -111,6 +111,58 @@ TEST_CASE("any number of threads trains the same bits") {
   check_thread_counts<double>();
 }
 
+// Rows in groups, gathered within them or, with class weights, before; then a layer whose inputs
+// are copied by blocks.
+template <class T>
+std::vector<T> classified(int threads, int64_t batch_size, bool has_weights, int64_t inputs,
+                          int64_t width) {
+  constexpr int64_t kClasses = 5;
+  LayerSpec first{width}, second{width};
+  first.activation = Activation::gelu;
+  first.norm = Norm::kLayer;
+  first.dropout = 0.2;
+  second.activation = Activation::relu;
+  Mlp<T> model(inputs, {first, second, LayerSpec{kClasses}}, 1);
+  const int64_t rows = 2 * batch_size + 17;
+  const std::vector<T> x = uniform<T>(rows * inputs, 3);
+  std::vector<int32_t> labels(static_cast<size_t>(rows));
+  for (size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<int32_t>(i * 7 % kClasses);
+  TrainerOptions options;
+  options.loss.loss = Loss::cross_entropy;
+  if (has_weights) options.loss.values = {1, 2, 3, 1, 2};
+  options.optimizer = kAdam;
+  options.schedule.learning_rate = 1e-3;
+  options.clip_norm = 1;
+  Trainer<T> trainer(model, options);
+  trainer.threads = threads;
+  trainer.bind({x.data(), rows, inputs, {nullptr, 0, labels.data(), nullptr}}, batch_size, true,
+               10);
+  for (int epoch = 0; epoch < 3; ++epoch) trainer.run(1000);
+  return {model.parameters().data(), model.parameters().data() + model.parameters().size()};
+}
+
+template <class T>
+void check_groups() {
+  for (const bool has_weights : {false, true}) {
+    for (const int64_t batch_size : {64, 150, 400}) {
+      CAPTURE(batch_size);
+      const std::vector<T> expected = classified<T>(1, batch_size, has_weights, 37, 90);
+      for (const int threads : {2, 3, 8}) {
+        CHECK(same_bits(classified<T>(threads, batch_size, has_weights, 37, 90), expected));
+      }
+    }
+  }
+}
+
+TEST_CASE("any number of threads takes groups of rows to the same bits") {
+  check_groups<float>();
+  check_groups<double>();
+  const std::vector<float> expected = classified<float>(1, 70, false, 1100, 270);
+  for (const int threads : {2, 5}) {
+    CHECK(same_bits(classified<float>(threads, 70, false, 1100, 270), expected));
+  }
+}
+
 TEST_CASE("trainings side by side share the pool and no more") {
   const Data<float> data;
   const std::vector<float> expected = trained(data, kAdam, 1);

@@ -136,20 +136,29 @@ def test_variants_take_turns_on_one_network(rng):
 def test_large_layers_have_the_bits_of_their_parts(variant, dtype, rng):
     # Inputs in the thousands are copied by blocks, some columns by themselves are not.
     n_rows, n_in, n_out = (40, 1040, 270) if variant == "baseline" else (530, 1061, 1070)
+    check_parts(n_rows, n_in, n_out, dtype, rng)
+    check_parts(1, 1040, 270, dtype, rng)
+
+
+def test_weights_too_large_to_pack_have_the_bits_of_their_parts(rng):
+    check_parts(64, 3600, 3700, np.float32, rng, width=900)
+
+
+def check_parts(n_rows, n_in, n_out, dtype, rng, width=50):
     x = rng.normal(size=(n_rows, n_in)).astype(dtype)
     w = rng.normal(size=(n_in, n_out)).astype(dtype)
     b = rng.normal(size=n_out).astype(dtype)
     grad_z = rng.normal(size=(n_rows, n_out)).astype(dtype)
     y = cr.kernels.dense_forward(x, w, b)
     grad_x, grad_w, grad_b = cr.kernels.dense_backward(grad_z, x, w)
-    for first in range(0, n_out, 50):
-        part = slice(first, first + 50)
+    for first in range(0, n_out, width):
+        part = slice(first, first + width)
         assert same_bits(y[:, part], cr.kernels.dense_forward(x, w[:, part].copy(), b[part]))
         _, w_part, b_part = cr.kernels.dense_backward(grad_z[:, part].copy(), x, w[:, part].copy())
         assert same_bits(grad_w[:, part], w_part)
         assert same_bits(grad_b[part], b_part)
-    for first in range(0, n_in, 50):
-        part = slice(first, first + 50)
+    for first in range(0, n_in, width):
+        part = slice(first, first + width)
         x_part, _, _ = cr.kernels.dense_backward(grad_z, x[:, part].copy(), w[part])
         assert same_bits(grad_x[:, part], x_part)
 

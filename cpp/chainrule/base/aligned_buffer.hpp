@@ -24,11 +24,10 @@ class AlignedBuffer {
   AlignedBuffer() = default;
 
   // Zero-filled. Throws std::length_error when the size in bytes overflows, std::bad_alloc.
-  explicit AlignedBuffer(int64_t size) : size_(size) {
-    if (size == 0) return;
-    const auto bytes = static_cast<std::size_t>(checked_product(size, int64_t{sizeof(T)}));
-    data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{kAlignment}));
-    std::memset(static_cast<void*>(data_), 0, bytes);
+  explicit AlignedBuffer(int64_t size) {
+    allocate(size);
+    if (size > 0)
+      std::memset(static_cast<void*>(data_), 0, static_cast<std::size_t>(size) * sizeof(T));
   }
 
   AlignedBuffer(const AlignedBuffer& other) : AlignedBuffer(other.size_) {
@@ -47,6 +46,13 @@ class AlignedBuffer {
   void reserve(int64_t size) {
     if (size > size_) *this = AlignedBuffer(size);
   }
+  // The same for scratch, which costs nothing where it is not written: its contents are arbitrary.
+  void reserve_scratch(int64_t size) {
+    if (size <= size_) return;
+    AlignedBuffer larger;
+    larger.allocate(size);
+    *this = std::move(larger);
+  }
 
   T* data() { return data_; }
   const T* data() const { return data_; }
@@ -56,6 +62,13 @@ class AlignedBuffer {
   const T& operator[](int64_t i) const { return data_[i]; }
 
  private:
+  void allocate(int64_t size) {
+    if (size == 0) return;
+    const auto bytes = static_cast<std::size_t>(checked_product(size, int64_t{sizeof(T)}));
+    data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{kAlignment}));
+    size_ = size;
+  }
+
   T* data_ = nullptr;
   int64_t size_ = 0;
 };

@@ -73,6 +73,10 @@ void ThreadPool::run(int threads, int64_t count, AnyBody body, AnyPoll poll) {
 // caller waits for claimed indices, not for threads.
 void ThreadPool::run_region(int threads, int64_t count, AnyBody body, AnyPoll poll) {
   const int team = std::min(threads, 1 + add_threads(threads));
+  if (workers_[0] == nullptr) {  // no memory
+    for (int64_t index = 0; index < count; ++index) body(0, index);
+    return;
+  }
   body_ = body;
   unfinished_.store(count, std::memory_order_relaxed);
   for (int worker = team - 1; worker >= 0; --worker) {

@@ -28,7 +28,8 @@ class ThreadPool {
   // returns when all are done, with their writes visible. At most `threads` threads take part: the
   // caller, which is worker 0, and pool threads with other numbers below `threads`; one worker runs
   // one body at a time, and so can own scratch. With fewer than two threads or indices, and while
-  // another thread's region or an outer one has the pool, the caller runs all alone, in order.
+  // another thread's region or an outer one has the pool, the caller runs all alone, in order; so
+  // it does with more than 2^26 - 1 indices.
   //
   // Each worker has an equal range of the indices, the same whenever threads and count are, so that
   // what it wrote in one region is in its caches in the next; who is done takes from the others.

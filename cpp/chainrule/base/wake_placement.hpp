@@ -1,9 +1,10 @@
 // Where a woken thread runs. Linux often puts it on the processor of the thread that woke it,
 // though another is idle, and moves it milliseconds later: two threads then take turns on one
-// processor. Used by base/parker.hpp; does nothing on other systems.
+// processor. Used by base/parker.hpp; does nothing on other systems. A thread that was woken so
+// once keeps the processors that it had at that time, whatever is added to the machine later.
 #pragma once
 
-#if defined(__linux__)
+#if defined(__linux__) && !defined(__ANDROID__)
 #include <pthread.h>
 #include <sched.h>
 #endif
@@ -13,7 +14,7 @@ namespace chainrule {
 // Belongs to a thread that is about to sleep; both sides hold the same mutex.
 class WakePlacement {
  public:
-#if defined(__linux__)
+#if defined(__linux__) && !defined(__ANDROID__)
   // By the sleeper, before it sleeps and after it woke.
   void begin_sleep() { sleeper_ = pthread_self(); }
   void end_sleep() {

@@ -105,21 +105,23 @@ void Mlp<T>::parameter_gradients(Team& team, Workspace<T>& workspace, const T* x
   const auto has_many_inputs = [&](size_t layer) {
     return gradient_panels_size(kernels, shape(layer, workspace.rows)) > 0;
   };
+  const RowRange rows{0, workspace.rows};
   const auto count_of = [&](size_t layer) {
-    return has_many_inputs(layer) ? 0 : parameter_panels(kernels, layer);
+    if (!has_many_inputs(layer)) return parameter_panels(kernels, layer);
+    return int64_t{specs_[layer].norm == Norm::kLayer ? 1 : 0};
   };
   for_panels(team, workspace.rows * parameters_.size(), count_of,
              [&](Context& context, size_t layer, int64_t panel) {
-               layer_gradient(context, workspace, layer, panel, x, {0, workspace.rows}, gradient);
+               if (has_many_inputs(layer)) {
+                 kernels.norm_parameter_gradients(norm_backward(workspace, layer, rows, gradient));
+               } else {
+                 layer_gradient(context, workspace, layer, panel, x, rows, gradient);
+               }
              });
   for (size_t layer = specs_.size(); layer-- > 0;) {
     if (!has_many_inputs(layer)) continue;
     const Offsets& at = offsets_[layer];
     const DenseShape size = shape(layer, workspace.rows);
-    if (specs_[layer].norm == Norm::kLayer) {
-      kernels.norm_parameter_gradients(
-          norm_backward(workspace, layer, {0, workspace.rows}, gradient));
-    }
     workspace.gradient_panels.reserve(gradient_panels_size(kernels, size));
     dense_parameter_gradients<T>(team, size, workspace.layers[layer].product_gradient,
                                  layer == 0 ? x : workspace.layers[layer - 1].output,

@@ -37,18 +37,19 @@ class alignas(64) Context {
   // Room for one panel, made when first asked for.
   template <class T>
   T* panel() {
-    reserve_scratch();
+    panel_.reserve_scratch(kPanelBytes);
     return reinterpret_cast<T*>(panel_.data());
   }
   // The same for one block.
   template <class T>
   T* block() {
-    reserve_scratch();
+    block_.reserve_scratch(kBlockScratchBytes);
     return reinterpret_cast<T*>(block_.data());
   }
+  // Both at once, before threads that may not throw.
   void reserve_scratch() {
-    panel_.reserve(kDepthBlock * kPanelRowBytes);
-    block_.reserve(kBlockBytes + kDepthBlock * kBlockPadBytes);
+    panel_.reserve_scratch(kPanelBytes);
+    block_.reserve_scratch(kBlockScratchBytes);
   }
 
   // Asks for a stop after `work` more multiply-adds; reads the clock only after many of them.
@@ -61,6 +62,8 @@ class alignas(64) Context {
   }
 
  private:
+  static constexpr int64_t kPanelBytes = kDepthBlock * kPanelRowBytes;
+  static constexpr int64_t kBlockScratchBytes = kBlockBytes + kDepthBlock * kBlockPadBytes;
   // Tens of microseconds.
   static constexpr int64_t kWorkBetweenPolls = int64_t{1} << 20;
 

@@ -288,8 +288,9 @@ void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_
 template <class T>
 int64_t gradient_panels_size(const KernelTable<T>& kernels, const DenseShape& shape) {
   const auto [m, k, n] = shape;
-  if (!gains_from_copy(kernels, k, n, k)) return 0;
-  return m * panel_count(kernels, n) * kernels.panel_columns;
+  const int64_t size = m * panel_count(kernels, n) * kernels.panel_columns;
+  const bool fits = size * int64_t{sizeof(T)} <= kMaxPanelBytes;
+  return fits && gains_from_copy(kernels, k, n, k) ? size : 0;
 }
 
 template <class T>
@@ -300,6 +301,7 @@ void dense_parameter_gradients(Team& team, const DenseShape& shape, const T* gra
   team.run(panel_count(kernels, n), m * n * kElementWork, [&](Context& context, int64_t panel) {
     dense_parameter_gradients<T>(context, shape, panel, grad_z, x, nullptr, grad_bias);
     pack_one(kernels, matrix(grad_z, n), m, n, panel, panels);
+    context.stop_requested(m * kernels.panel_columns * kElementWork);
   });
   const int64_t count = (k + kGradientRows - 1) / kGradientRows;
   team.run(count, m * n * k, [&](Context& context, int64_t block) {
@@ -336,11 +338,11 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
                     const T* weight, T* grad_x, T* grad_weight, T* grad_bias) {
   const auto [m, k, n] = shape;
   const KernelTable<T>& kernels = team.kernels<T>();
-  AlignedBuffer<T> panels;
   const int64_t gradient_size = gradient_panels_size(kernels, shape);
   if (grad_weight != nullptr && gradient_size > 0) {
-    panels = AlignedBuffer<T>(gradient_size);
-    dense_parameter_gradients(team, shape, grad_z, x, panels.data(), grad_weight, grad_bias);
+    AlignedBuffer<T> gradient_panels(gradient_size);
+    dense_parameter_gradients(team, shape, grad_z, x, gradient_panels.data(), grad_weight,
+                              grad_bias);
   } else {
     team.run(panel_count(kernels, n), m * n * (k + kElementWork),
              [&](Context& context, int64_t panel) {
@@ -348,6 +350,7 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
              });
   }
   if (grad_x == nullptr) return;
+  AlignedBuffer<T> panels;
   const int64_t size = transposed_panels_size(kernels, shape);
   if (m > 1 && size * int64_t{sizeof(T)} <= kMaxPanelBytes) {
     panels = AlignedBuffer<T>(size);

@@ -27,7 +27,8 @@ struct Weight {
   const T* transposed_panels = nullptr;  // for dense_input_gradient
 };
 
-// A network's or a layer's weights of more bytes are packed piece by piece where they are used.
+// A network's or a layer's weights of more bytes, or a layer's gradient, are packed piece by piece
+// where they are used.
 inline constexpr int64_t kMaxPanelBytes = int64_t{48} << 20;
 
 // Elements of the packed panels of a weight, and whether dense_forward gains from them.

@@ -24,7 +24,7 @@ class ThreadChooser {
       if (threads <= 1) break;
     }
     if (work > kMostWork) candidates_ = 1;
-    best_ = 0;
+    best_ = -1;
     rest_ = kFirstRest;
     start_trial();
   }
@@ -40,6 +40,7 @@ class ThreadChooser {
       if (elapsed_ >= rest_) start_trial();
       return;
     }
+    trial_ += nanoseconds;
     // The first step of a turn wakes threads and moves data between caches.
     if (!has_begun_) {
       has_begun_ = true;
@@ -55,17 +56,18 @@ class ThreadChooser {
   }
 
  private:
-  // Two milliseconds of products in float.
-  static constexpr int64_t kMostWork = int64_t{1} << 27;
+  // Some hundred microseconds of products on one thread.
+  static constexpr int64_t kMostWork = int64_t{1} << 24;
   static constexpr int kMostCandidates = 11;  // 1024, 512, ... 1
   // A trial gives each candidate a turn in each round and compares their best turns, since the
-  // others were disturbed; nanoseconds. Trials take less than one part in a hundred of the time.
-  static constexpr int kRounds = 3;
+  // others were disturbed; nanoseconds. After the first, a rest is at least kRests trials long.
+  static constexpr int kRounds = 3, kRests = 100;
   static constexpr int64_t kTurn = 100'000, kFirstRest = 10'000'000, kLongestRest = 160'000'000;
 
   void start_trial() {
     is_resting_ = false;
     round_ = 0;
+    trial_ = 0;
     times_.fill(INT64_MAX);
     start_turn(0);
   }
@@ -78,7 +80,9 @@ class ThreadChooser {
   void finish_trial() {
     const auto end = times_.begin() + candidates_;
     const int winner = static_cast<int>(std::min_element(times_.begin(), end) - times_.begin());
-    rest_ = winner == best_ ? std::min(2 * rest_, kLongestRest) : kFirstRest;
+    const bool is_confirmed = winner == best_;
+    rest_ =
+        is_confirmed ? std::max(std::min(2 * rest_, kLongestRest), kRests * trial_) : kFirstRest;
     best_ = winner;
     is_resting_ = true;
     elapsed_ = 0;
@@ -90,7 +94,7 @@ class ThreadChooser {
   std::array<int64_t, kMostCandidates> times_{};  // of a step, by candidate
   int candidates_ = 0, candidate_ = 0, best_ = 0, round_ = 0;
   bool is_resting_ = false, has_begun_ = false;
-  int64_t elapsed_ = 0, steps_ = 0, rest_ = 0;
+  int64_t elapsed_ = 0, steps_ = 0, trial_ = 0, rest_ = 0;
 };
 
 }  // namespace chainrule

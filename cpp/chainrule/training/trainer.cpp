@@ -24,7 +24,7 @@ int64_t piece_size(int64_t parameters) {
 }
 
 // Has a step use as many threads as the chooser says, and tells it the time when the step is over,
-// unless it was one of fewer rows than the others.
+// unless that compares with no other: steps of fewer rows, and of L-BFGS.
 class StepTimer {
  public:
   StepTimer(ThreadChooser& chooser, Team& team, int64_t work, bool is_whole)
@@ -110,7 +110,7 @@ RunResult Trainer<T>::run(int64_t max_steps) {
     }
     const int64_t rows = std::min(batch_size_, data_.rows - position_);
     const int64_t steps_left = std::min(max_steps - result.steps, steps_per_epoch_);
-    const StepTimer timer(chooser_, team_, work(batch_size_), rows == batch_size_);
+    const StepTimer timer(chooser_, team_, work(batch_size_), !lbfgs_ && rows == batch_size_);
     team_.wake(work(std::min(steps_left * batch_size_, data_.rows - position_)));
     const Batch<T> batch =
         shuffles_ ? gatherer_.batch(data_, rows) : BatchGatherer<T>::slice(data_, position_, rows);
@@ -141,7 +141,7 @@ RunResult Trainer<T>::step(const Batch<T>& batch) {
   RunResult result;
   LossValue loss{};
   team_.begin(threads);
-  const StepTimer timer(chooser_, team_, work(batch.rows), true);
+  const StepTimer timer(chooser_, team_, work(batch.rows), !lbfgs_);
   if (lbfgs_) lbfgs_->forget_value();
   result.status = take_step(batch, {}, loss);
   if (has_loss(result.status)) {

@@ -30,7 +30,11 @@ class Interrupt {
   // Cheap (reads a clock, some 25 ns): call it every ten microseconds of work or more.
   bool stop_requested() {
     if (poll_ == nullptr) return false;
-    if (!is_stopped() && Clock::now() >= next_) {
+    return Clock::now() >= next_ ? stop_requested_now() : is_stopped();
+  }
+  // Polls whatever the time.
+  bool stop_requested_now() {
+    if (poll_ != nullptr && !is_stopped()) {
       stopped_.store(poll_(), std::memory_order_relaxed);
       next_ = Clock::now() + kPollInterval;
     }

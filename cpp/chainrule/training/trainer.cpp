@@ -128,6 +128,11 @@ RunResult Trainer<T>::run(int64_t max_steps) {
     position_ += rows;
     if (position_ == data_.rows) {
       position_ = 0;
+      // An interrupt that waits would come before the caller has seen that the epoch is over.
+      if (team_.interrupt().stop_requested_now()) {
+        result.status = RunStatus::kInterrupted;
+        return result;
+      }
       ++epoch;
       result.status = RunStatus::kEpochEnd;
       return result;

@@ -21,10 +21,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
-import numpy as np
-
 from . import machine
-from .workloads.training_step.shapes import LEARNING_RATE, SHAPES, Shape, make_data
+from .workloads.training_step.shapes import LEARNING_RATE, SHAPES, make_data
 
 Run = Callable[[int | None], float]
 
@@ -119,9 +117,7 @@ def _with_joblib(n_processes: int, fits: list[tuple[str, int]]) -> Iterator[Run]
 _STARTS = {"spawn": _spawned, "joblib": _with_joblib}
 
 
-@functools.cache
-def _data(workload: Shape) -> tuple[np.ndarray, np.ndarray]:
-    return make_data(workload)
+_data = functools.cache(make_data)
 
 
 def _fit(fit: tuple[str, int], threads: int | None) -> str:
@@ -129,16 +125,16 @@ def _fit(fit: tuple[str, int], threads: int | None) -> str:
     import chainrule as cr
 
     name, epochs = fit
-    workload = SHAPES[name]
-    X, y = _data(workload)
-    model = cr.MLP(list(workload.widths), activation=workload.activation)
+    shape = SHAPES[name]
+    X, y = _data(shape)
+    model = cr.MLP(list(shape.widths), activation=shape.activation)
     model.fit(
         X,
         y,
-        loss=workload.loss,
+        loss=shape.loss,
         optimizer=cr.Adam(LEARNING_RATE),
-        batch_size=workload.batch_size,
-        epochs=epochs * workload.epochs,
+        batch_size=shape.batch_size,
+        epochs=epochs * shape.epochs,
         threads=threads,
     )
     return hashlib.sha256(model.parameters.tobytes()).hexdigest()

@@ -18,6 +18,7 @@ import numpy as np
 
 import chainrule as cr
 
+from ..workloads.training_step.shapes import step_flops
 from . import chart, networks
 from .timing import Run, measure, numbers
 
@@ -47,7 +48,7 @@ def sweep(options: argparse.Namespace) -> dict:
         seconds = np.nanmedian(measure(makers, options.passes, options.budget, SLOW)[:, 0], axis=1)
         for point, value in zip(points, seconds, strict=True):
             step = float(value) / n_steps[point]
-            work = networks.flops(networks.hidden(point[0]), point[1])
+            work = step_flops(networks.hidden(point[0]), point[1])
             results.append(
                 {
                     "threads": options.threads or cr.runtime.num_threads(),

@@ -1,6 +1,5 @@
 """The network that the sweeps train: 64-w-w-10, relu, cross-entropy, Adam, float32."""
 
-import itertools
 from functools import cache
 
 import numpy as np
@@ -18,12 +17,6 @@ ROWS, MOST_STEPS, MOST_UPDATES = 4096, 64, 1 << 25
 def hidden(width: int) -> list[int]:
     """Widths of the network with two hidden layers."""
     return [N_INPUTS, width, width, N_CLASSES]
-
-
-def flops(widths: list[int], batch_size: int) -> int:
-    """Operations of the products of a step: three for each layer, two for the first."""
-    weights = [fan_in * fan_out for fan_in, fan_out in itertools.pairwise(widths)]
-    return 2 * batch_size * (3 * sum(weights) - weights[0])
 
 
 def trainer(widths: list[int], threads: int | None) -> cr.Trainer:

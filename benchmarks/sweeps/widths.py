@@ -18,6 +18,7 @@ import numpy as np
 import chainrule as cr
 from chainrule import _core
 
+from ..workloads.training_step.shapes import step_flops
 from . import networks
 from .timing import SEED, Run, clocked, measure, numbers
 
@@ -76,9 +77,9 @@ SERIES: dict[str, Maker] = {
 def operations(series: str, widths: np.ndarray) -> np.ndarray:
     """Return what the time of each width is divided by."""
     if series == "step of 64-w-w-10":
-        return np.array([networks.flops(networks.hidden(w), BATCH_SIZE) for w in widths])
+        return np.array([step_flops(networks.hidden(w), BATCH_SIZE) for w in widths])
     if series == "step of 64-64-w":
-        return np.array([networks.flops([networks.N_INPUTS, 64, w], BATCH_SIZE) for w in widths])
+        return np.array([step_flops([networks.N_INPUTS, 64, w], BATCH_SIZE) for w in widths])
     return 2 * BATCH_SIZE * OTHER * widths
 
 

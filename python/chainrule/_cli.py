@@ -103,26 +103,46 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_train(commands)
     _add_bench(commands)
-    info = commands.add_parser(
+    _add_command(
+        commands,
         "info",
+        _run_info,
         help="print version, variants, threads, build",
         description="Print what is installed and what this machine runs.",
+    )
+    return parser
+
+
+def _add_command(
+    commands: argparse._SubParsersAction[_Parser],
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    *,
+    help: str,
+    description: str,
+    epilog: str | None = None,
+) -> _Parser:
+    parser = commands.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    info.set_defaults(run=_run_info)
+    parser.set_defaults(run=run)
     return parser
 
 
 def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
-    parser = commands.add_parser(
+    parser = _add_command(
+        commands,
         "train",
+        _run_train,
         help="train on handwritten digits, or on a CSV file",
         description="Train a network on a table and score it on rows that were held out.",
         epilog=_TRAIN_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    parser.set_defaults(run=_run_train)
     parser.add_argument("file", nargs="?", metavar="FILE.csv", help="default: handwritten digits")
     parser.add_argument("--target", metavar="COLUMN", help="name of the column to predict")
     parser.add_argument(
@@ -195,15 +215,14 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
-    parser = commands.add_parser(
+    parser = _add_command(
+        commands,
         "bench",
+        _run_bench,
         help="measure against NumPy and every peer that is installed",
         description="Time training steps of chainrule and of its peers on this machine.",
         epilog=_BENCH_NOTES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    parser.set_defaults(run=_run_bench)
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--quick", action="store_true", help="three small shapes, three rounds")
     extent.add_argument(

@@ -1,7 +1,7 @@
 """The eight shapes that count, with data of the right shape for each."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,12 @@ from ...numpy_reference import Layer, NumpyMLP
 
 LEARNING_RATE = 1e-3
 SEED = 0
+
+
+def step_flops(widths: Sequence[int], batch_size: int) -> float:
+    """Operations of a step's products: forward, weights' gradient, inputs' but the first."""
+    products = [a * b for a, b in itertools.pairwise(widths)]
+    return 2.0 * batch_size * (3 * sum(products) - products[0])
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,8 @@ class Shape:
 
     @property
     def flops(self) -> float:
-        """Operations of one step's products: forward, weights' gradient, inputs' but the first."""
-        products = [a * b for a, b in itertools.pairwise(self.widths)]
-        return 2.0 * self.batch_size * (3 * sum(products) - products[0])
+        """Operations of one step's products."""
+        return step_flops(self.widths, self.batch_size)
 
     def layers(self) -> list[Layer]:
         """Layers of the NumPy reference."""

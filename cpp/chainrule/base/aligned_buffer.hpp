@@ -26,8 +26,9 @@ class AlignedBuffer {
   // Zero-filled. Throws std::length_error when the size in bytes overflows, std::bad_alloc.
   explicit AlignedBuffer(int64_t size) {
     allocate(size);
-    if (size > 0)
+    if (size > 0) {
       std::memset(static_cast<void*>(data_), 0, static_cast<std::size_t>(size) * sizeof(T));
+    }
   }
 
   AlignedBuffer(const AlignedBuffer& other) : AlignedBuffer(other.size_) {
@@ -63,7 +64,7 @@ class AlignedBuffer {
 
  private:
   void allocate(int64_t size) {
-    if (size == 0) return;
+    if (size <= 0) return;  // never negative: said for GCC 12, which warns of huge sizes
     const auto bytes = static_cast<std::size_t>(checked_product(size, int64_t{sizeof(T)}));
     data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{kAlignment}));
     size_ = size;

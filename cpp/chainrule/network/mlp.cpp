@@ -81,15 +81,15 @@ void Mlp<T>::forward_rows(Context& context, Workspace<T>& workspace, size_t laye
   const LayerSpec& spec = specs_[layer];
   LayerWorkspace<T>& w = workspace.layers[layer];
   const DenseShape size = shape(layer, rows.count);
-  const T* input = layer == 0 ? x : workspace.layers[layer - 1].output;
   const bool has_norm = spec.norm != Norm::kNone;
   const int64_t at = rows.first * size.out_features;
   const bool keeps_input = !has_norm && info(spec.activation).saved == Saved::input;
-  dense_forward<T>(
-      context, size, input + rows.first * size.in_features, weight(context, workspace, layer),
-      parameter(offsets_[layer].bias), has_norm ? Activation::identity : spec.activation,
-      static_cast<T>(spec.parameter), keeps_input ? w.preactivation.data() + at : nullptr,
-      (has_norm ? w.normalized : w.activated).data() + at);
+  dense_forward<T>(context, size, layer_input(workspace, layer, x) + rows.first * size.in_features,
+                   weight(context, workspace, layer), parameter(offsets_[layer].bias),
+                   has_norm ? Activation::identity : spec.activation,
+                   static_cast<T>(spec.parameter),
+                   keeps_input ? w.preactivation.data() + at : nullptr,
+                   (has_norm ? w.normalized : w.activated).data() + at);
   if (!mixes_rows(layer, workspace)) finish_forward_rows(context, workspace, layer, rows, step);
 }
 

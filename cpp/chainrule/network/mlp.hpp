@@ -114,6 +114,9 @@ class Mlp {
   int64_t layer_inputs(size_t layer) const {
     return layer == 0 ? in_features_ : specs_[layer - 1].out_features;
   }
+  static const T* layer_input(const Workspace<T>& workspace, size_t layer, const T* x) {
+    return layer == 0 ? x : workspace.layers[layer - 1].output;
+  }
   DenseShape shape(size_t layer, int64_t rows) const;
   // Whether the forward pass through a layer needs all rows before it can go on.
   bool mixes_rows(size_t layer, const Workspace<T>& workspace) const {

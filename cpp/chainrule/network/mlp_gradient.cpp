@@ -26,7 +26,7 @@ int64_t Mlp<T>::group_count(int64_t rows) const {
   for (const LayerSpec& spec : specs_) {
     if (spec.norm == Norm::kBatch) return 0;
   }
-  return std::min(kMostGroups, 2 * ((rows + 2 * kGroupRows - 1) / (2 * kGroupRows)));
+  return std::min(kMostGroups, even_block_count(rows, kGroupRows));
 }
 
 // body(context, group, rows) for every group.
@@ -35,12 +35,8 @@ template <class Body>
 void Mlp<T>::for_groups(Team& team, Workspace<T>& workspace, int64_t products,
                         const Body& body) const {
   const int64_t rows = workspace.rows, groups = group_count(rows);
-  const int64_t size = (rows + groups - 1) / groups;
   workspace.group_gradients.reserve((groups - 1) * parameters_.size());
-  team.run(groups, products * rows * parameters_.size(), [&](Context& context, int64_t group) {
-    const int64_t first = std::min(rows, group * size);
-    body(context, group, RowRange{first, std::min(size, rows - first)});
-  });
+  for_row_ranges(team, rows, groups, products * rows * parameters_.size(), body);
 }
 
 // The parameter gradients of a group: the first one's into `gradient`, the others' beside it.
@@ -82,11 +78,10 @@ void Mlp<T>::layer_gradient(Context& context, Workspace<T>& workspace, size_t la
     context.kernels<T>().norm_parameter_gradients(norm_backward(workspace, layer, rows, gradient));
   }
   const DenseShape size = shape(layer, rows.count);
-  const T* input = layer == 0 ? x : workspace.layers[layer - 1].output;
   dense_parameter_gradients<T>(
       context, size, panel,
       workspace.layers[layer].product_gradient + rows.first * size.out_features,
-      input + rows.first * size.in_features, gradient + at.weight,
+      layer_input(workspace, layer, x) + rows.first * size.in_features, gradient + at.weight,
       at.bias < 0 ? nullptr : gradient + at.bias);
 }
 
@@ -124,9 +119,8 @@ void Mlp<T>::parameter_gradients(Team& team, Workspace<T>& workspace, const T* x
     const DenseShape size = shape(layer, workspace.rows);
     workspace.gradient_panels.reserve(gradient_panels_size(kernels, size));
     dense_parameter_gradients<T>(team, size, workspace.layers[layer].product_gradient,
-                                 layer == 0 ? x : workspace.layers[layer - 1].output,
-                                 workspace.gradient_panels.data(), gradient + at.weight,
-                                 at.bias < 0 ? nullptr : gradient + at.bias);
+                                 layer_input(workspace, layer, x), workspace.gradient_panels.data(),
+                                 gradient + at.weight, at.bias < 0 ? nullptr : gradient + at.bias);
   }
 }
 

@@ -107,8 +107,9 @@ Operand<T> copy_block(const Operand<T>& a, int64_t rows, int64_t steps, T* to) {
   const int64_t lines = is_transposed ? steps : rows, length = is_transposed ? rows : steps;
   const int64_t from_stride = is_transposed ? a.column_stride : a.row_stride;
   const int64_t stride = length + kPad;
-  for (int64_t i = 0; i < lines; ++i)
+  for (int64_t i = 0; i < lines; ++i) {
     std::copy_n(a.data + i * from_stride, length, to + i * stride);
+  }
   return is_transposed ? transposed(to, stride) : matrix(to, stride);
 }
 

@@ -12,6 +12,22 @@ struct RowRange {
   int64_t first, count;
 };
 
+// The smallest even number of blocks of at most `most` rows.
+inline int64_t even_block_count(int64_t rows, int64_t most) {
+  return 2 * ((rows + 2 * most - 1) / (2 * most));
+}
+
+// body(context, block, rows) for so many blocks, of the same size but for the last ones, of `work`
+// multiply-adds in all.
+template <class Body>
+void for_row_ranges(Team& team, int64_t rows, int64_t count, int64_t work, const Body& body) {
+  const int64_t size = (rows + count - 1) / count;
+  team.run(count, work, [&](Context& context, int64_t block) {
+    const int64_t first = std::min(rows, block * size);
+    body(context, block, RowRange{first, std::min(size, rows - first)});
+  });
+}
+
 // body(context, rows) for blocks of about the same size, of `work` multiply-adds in all; from 32
 // rows on their number is even. 64 rows of a layer stay in a second-level cache beside its weight;
 // a weight that does not fit there is read once per block, so its blocks are larger.
@@ -22,12 +38,9 @@ void for_row_blocks(Team& team, int64_t rows, int64_t weight_bytes, int64_t work
   constexpr int64_t kSmallBytes = int64_t{1} << 20, kLargeBytes = int64_t{8} << 20;
   const int64_t most =
       weight_bytes <= kSmallBytes ? kSmall : (weight_bytes <= kLargeBytes ? kLarge : kHuge);
-  const int64_t count = rows < kFewest ? 1 : 2 * ((rows + 2 * most - 1) / (2 * most));
-  const int64_t size = (rows + count - 1) / count;
-  team.run(count, work, [&](Context& context, int64_t block) {
-    const int64_t first = std::min(rows, block * size);
-    body(context, RowRange{first, std::min(size, rows - first)});
-  });
+  const int64_t count = rows < kFewest ? 1 : even_block_count(rows, most);
+  for_row_ranges(team, rows, count, work,
+                 [&](Context& context, int64_t, RowRange range) { body(context, range); });
 }
 
 }  // namespace chainrule

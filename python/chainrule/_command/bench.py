@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any, Literal
 
 import chainrule as cr
 from chainrule._command.errors import CommandError, UsageError, quoted, require
-from chainrule._command.picture import check_picture_path, mark, replace_file
+from chainrule._command.picture import check_picture_path, check_place, mark, replace_file
 from chainrule._command.report import Report, count
 
 __all__ = ["BenchOptions", "bench"]
@@ -58,8 +57,8 @@ def bench(options: BenchOptions) -> None:
     """
     plan = _plan(options)
     require("chainrule bench", ["sklearn", "matplotlib", "tqdm"])
-    if options.json is not None:
-        _check_new_file(options.json)
+    if options.json is not None and check_place(options.json, "--json"):
+        raise UsageError(f"--json {options.json}: it exists; move it away or give another name")
     replaces = options.chart is not None and check_picture_path(options.chart, "--chart", _KIND)
     summary = _harness("summary")
 
@@ -149,16 +148,6 @@ def _threads(given: tuple[str, ...]) -> list[int]:
             )
         found.add(number)
     return sorted(found)
-
-
-def _check_new_file(path: str) -> None:
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise UsageError(f"--json {path}: there is no folder {folder}")
-    if os.path.lexists(path):
-        raise UsageError(f"--json {path}: it exists; move it away or give another name")
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"--json {path}: the folder {folder} cannot be written to")
 
 
 def _measure(run: Any, report: Report, options: BenchOptions) -> None:

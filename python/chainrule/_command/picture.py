@@ -24,6 +24,23 @@ def mark(kind: str) -> str:
     return f"chainrule {kind}"
 
 
+def check_place(path: str, option: str) -> bool:
+    """Return whether `path` exists.
+
+    Raises
+    ------
+    UsageError
+        If it does not, and no file can be written there.
+    """
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise UsageError(f"{option} {path}: there is no folder {folder}")
+    exists = os.path.lexists(path)
+    if not exists and not os.access(folder, os.W_OK):
+        raise UsageError(f"{option} {path}: the folder {folder} cannot be written to")
+    return exists
+
+
 def check_picture_path(path: str, option: str = "--plot", kind: str = _KIND) -> bool:
     """Return whether `path` holds an older picture of that kind, which will be replaced.
 
@@ -34,12 +51,7 @@ def check_picture_path(path: str, option: str = "--plot", kind: str = _KIND) -> 
     """
     if not path.lower().endswith(".png"):
         raise UsageError(f"{option} {path}: expected a name that ends in .png")
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise UsageError(f"{option} {path}: there is no folder {folder}")
-    if not os.path.lexists(path):
-        if not os.access(folder, os.W_OK):
-            raise UsageError(f"{option} {path}: the folder {folder} cannot be written to")
+    if not check_place(path, option):
         return False
     try:
         with open(path, "rb") as file:

@@ -85,6 +85,9 @@ class Mlp {
                            Reduction reduction, const Penalty& penalty, bool training,
                            uint64_t step, T* grad_x, T* gradient) const;
 
+  // Room for `differentiate` on batches of up to `rows` rows.
+  void reserve(const KernelTable<T>& kernels, Workspace<T>& workspace, int64_t rows) const;
+
   // The same for a trainer, without penalty. `fetch`, unless empty, is called for all rows, some at
   // a time, on any thread, before x and the targets of these rows are read. The gradient is whole
   // once add_group_gradients has been called for every part of it. Unfinished when the team's
@@ -102,6 +105,23 @@ class Mlp {
     return rows > 1 ? static_cast<T>(static_cast<double>(rows) / static_cast<double>(rows - 1))
                     : T{1};
   }
+
+  // Which dropout masks: those of a step, from the batch's row on that is the workspace's first.
+  struct MaskIndex {
+    uint64_t step;
+    int64_t first_row;
+  };
+
+  // What a pass over a batch reads, and grad_x, unless null, that it writes.
+  struct BatchPass {
+    const T* x;
+    const TargetView<T>& targets;
+    const LossFunction<T>& loss;
+    LossScale scale;
+    uint64_t step;
+    T* grad_x;
+    const RowTask& fetch;  // empty: the rows are there
+  };
 
   // Where the parts of a layer lie in the buffers; -1: it has none.
   struct Offsets {
@@ -142,23 +162,36 @@ class Mlp {
 
   void begin_pass(Team& team, Workspace<T>& workspace, int64_t rows, bool training) const;
   void forward_rows(Context& context, Workspace<T>& workspace, size_t layer, const T* x,
-                    RowRange rows, uint64_t step) const;
+                    RowRange rows, MaskIndex masks) const;
   void finish_forward_rows(const Context& context, Workspace<T>& workspace, size_t layer,
-                           RowRange rows, uint64_t step) const;
+                           RowRange rows, MaskIndex masks) const;
   void prepare_batch_norm(const KernelTable<T>& kernels, LayerWorkspace<T>& w, size_t layer,
                           int64_t rows, bool training) const;
   void backward_rows(const Context& context, Workspace<T>& workspace, size_t layer,
                      RowRange rows) const;
   void input_gradient_rows(Context& context, Workspace<T>& workspace, size_t layer, RowRange rows,
                            T* grad_x) const;
+  bool has_batch_norm() const;
   int64_t group_count(int64_t rows) const;
+  int64_t most_part_rows() const;
+  int64_t workspace_rows(int64_t rows) const;
   template <class Body>
   void for_groups(Team& team, Workspace<T>& workspace, int64_t products, const Body& body) const;
+  double differentiate_rows(Context& context, Workspace<T>& workspace, const BatchPass& batch,
+                            int64_t first_row, RowRange rows) const;
+  double differentiate_groups(Team& team, Workspace<T>& workspace, const BatchPass& batch,
+                              T* gradient) const;
+  double differentiate_parts(Team& team, Workspace<T>& workspace, const BatchPass& batch,
+                             T* gradient) const;
   void group_gradient(Context& context, Workspace<T>& workspace, const T* x, int64_t group,
-                      RowRange rows, T* gradient) const;
+                      RowRange rows, T* gradient, bool continues) const;
   int64_t parameter_panels(const KernelTable<T>& kernels, size_t layer) const;
   void layer_gradient(Context& context, Workspace<T>& workspace, size_t layer, int64_t panel,
-                      const T* x, RowRange rows, T* gradient) const;
+                      const T* x, RowRange rows, T* gradient, bool continues) const;
+  void norm_gradient(const KernelTable<T>& kernels, Workspace<T>& workspace, size_t layer,
+                     RowRange rows, T* gradient, bool continues) const;
+  void part_gradient(Team& team, Workspace<T>& workspace, const T* x, int64_t rows, T* gradient,
+                     bool continues) const;
   void parameter_gradients(Team& team, Workspace<T>& workspace, const T* x, T* gradient) const;
   NormForward<T> norm_forward(LayerWorkspace<T>& w, size_t layer, RowRange rows, T* y) const;
   // `gradient` is null when only rows are asked for.

@@ -25,6 +25,13 @@ struct TargetView {
   int64_t columns = 0;
   const int32_t* labels = nullptr;    // (rows)
   const T* sample_weights = nullptr;  // (rows), or null for ones
+
+  // Those of the rows from `row` on.
+  TargetView from(int64_t row) const {
+    return {targets == nullptr ? nullptr : targets + row * columns, columns,
+            labels == nullptr ? nullptr : labels + row,
+            sample_weights == nullptr ? nullptr : sample_weights + row};
+  }
 };
 
 struct LossValue {

@@ -29,11 +29,7 @@ void BatchGatherer<T>::reserve(const Dataset<T>& data, int64_t batch_size) {
 
 template <class T>
 Batch<T> BatchGatherer<T>::slice(const Dataset<T>& data, int64_t start, int64_t rows) {
-  TargetView<T> targets = data.targets;
-  if (targets.targets != nullptr) targets.targets += start * targets.columns;
-  if (targets.labels != nullptr) targets.labels += start;
-  if (targets.sample_weights != nullptr) targets.sample_weights += start;
-  return {data.x + start * data.in_features, rows, targets};
+  return {data.x + start * data.in_features, rows, data.targets.from(start)};
 }
 
 template <class T>

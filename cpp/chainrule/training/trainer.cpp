@@ -97,7 +97,7 @@ void Trainer<T>::bind(const Dataset<T>& data, int64_t batch_size, bool shuffles,
     gatherer_.reserve(data, batch_size_);
   }
   team_.begin(threads);
-  workspace_.reserve(team_.kernels<T>(), batch_size_, model_.in_features(), model_.layers(), true);
+  model_.reserve(team_.kernels<T>(), workspace_, batch_size_);
 }
 
 template <class T>

@@ -54,11 +54,6 @@ int64_t Mlp<T>::workspace_rows(int64_t rows) const {
   return std::min(rows, groups > 0 ? groups * kWalkRows : most_part_rows());
 }
 
-template <class T>
-void Mlp<T>::reserve(const KernelTable<T>& kernels, Workspace<T>& workspace, int64_t rows) const {
-  workspace.reserve(kernels, workspace_rows(rows), in_features_, specs_, true);
-}
-
 // body(context, group, rows) for every group.
 template <class T>
 template <class Body>
@@ -173,20 +168,26 @@ void Mlp<T>::parameter_gradients(Team& team, Workspace<T>& workspace, const T* x
   add_group_gradients(team.kernels<T>(), workspace, 0, parameters_.size(), gradient);
 }
 
-// Takes these rows of the workspace, whose first row is that row of the batch, through everything
-// but the sums over rows. The loss's sum over them.
+// x of the workspace's first row, which is that row of the batch.
+template <class T>
+const T* Mlp<T>::part_input(const BatchPass& batch, int64_t first_row) const {
+  return batch.fetch ? batch.x : batch.x + first_row * in_features_;
+}
+
+// Takes some rows through everything but the sums over rows. The loss's sum over them.
 template <class T>
 double Mlp<T>::differentiate_rows(Context& context, Workspace<T>& workspace, const BatchPass& batch,
                                   int64_t first_row, RowRange rows) const {
-  if (batch.fetch) batch.fetch({first_row + rows.first, rows.count});
-  const T* x = batch.x + first_row * in_features_;
+  if (batch.fetch) batch.fetch({first_row + rows.first, rows.count}, rows.first);
+  const T* x = part_input(batch, first_row);
+  const TargetView<T> targets = batch.fetch ? batch.targets : batch.targets.from(first_row);
   T* grad_x = batch.grad_x == nullptr ? nullptr : batch.grad_x + first_row * in_features_;
   for (size_t i = 0; i < specs_.size() && !context.stop_requested(); ++i) {
     forward_rows(context, workspace, i, x, rows, {batch.step, first_row});
   }
   const double sum =
       batch.loss.sum(context.kernels<T>(), workspace.layers.back().output, rows, out_features(),
-                     batch.targets.from(first_row), batch.scale, workspace.output_gradient());
+                     targets, batch.scale, workspace.output_gradient());
   for (size_t i = specs_.size(); i-- > 0 && !context.stop_requested();) {
     backward_rows(context, workspace, i, rows);
     input_gradient_rows(context, workspace, i, rows, grad_x);
@@ -194,20 +195,20 @@ double Mlp<T>::differentiate_rows(Context& context, Workspace<T>& workspace, con
   return sum;
 }
 
-// Each group walks through its rows in a stretch of the workspace of its own. The sum of the loss.
+// Each group walks through its rows in a stretch of the workspace of its own. The loss's sum.
 template <class T>
 double Mlp<T>::differentiate_groups(Team& team, Workspace<T>& workspace, const BatchPass& batch,
                                     T* gradient) const {
   std::array<double, kMostGroups> sums{};
   for_groups(team, workspace, 3, [&](Context& context, int64_t group, RowRange range) {
-    const int64_t first = std::min(range.first, group * kWalkRows);
+    const int64_t to = std::min(range.first, group * kWalkRows);
     int64_t done = 0;
     do {
-      const RowRange rows{first, std::min(kWalkRows, range.count - done)};
-      const int64_t first_row = range.first + done - first;
+      const RowRange rows{to, std::min(kWalkRows, range.count - done)};
+      const int64_t first_row = range.first + done - to;
       sums[static_cast<size_t>(group)] +=
           differentiate_rows(context, workspace, batch, first_row, rows);
-      group_gradient(context, workspace, batch.x + first_row * in_features_, group, rows, gradient,
+      group_gradient(context, workspace, part_input(batch, first_row), group, rows, gradient,
                      done > 0);
       done += rows.count;
     } while (done < range.count && !context.stop_requested());
@@ -215,60 +216,58 @@ double Mlp<T>::differentiate_groups(Team& team, Workspace<T>& workspace, const B
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
-// The parts' sizes differ by one row at most. The sum of the loss.
+// The parts' sizes differ by one row at most. The loss's sum.
 template <class T>
 double Mlp<T>::differentiate_parts(Team& team, Workspace<T>& workspace, const BatchPass& batch,
                                    T* gradient) const {
-  const int64_t rows = workspace.rows, most = most_part_rows();
-  const int64_t parts = (rows + most - 1) / most;
+  const int64_t most = most_part_rows(), parts = (batch.rows + most - 1) / most;
   double sum = 0;
-  for (int64_t part = 0, first = 0; part < parts && !team.interrupt().is_stopped(); ++part) {
-    const int64_t count = rows / parts + (part < rows % parts ? 1 : 0);
+  for (int64_t part = 0, first_row = 0; part < parts; ++part) {
+    const int64_t rows = batch.rows / parts + (part < batch.rows % parts ? 1 : 0);
     std::array<double, kMostPartRows / kSmallBlockRows> sums{};
-    for_row_ranges(team, count, row_block_count(count, largest_weight_ * int64_t{sizeof(T)}),
-                   2 * count * parameters_.size(),
+    for_row_ranges(team, rows, row_block_count(rows, largest_weight_ * int64_t{sizeof(T)}),
+                   2 * rows * parameters_.size(),
                    [&](Context& context, int64_t block, RowRange range) {
                      sums[static_cast<size_t>(block)] =
-                         differentiate_rows(context, workspace, batch, first, range);
+                         differentiate_rows(context, workspace, batch, first_row, range);
                    });
     sum += std::accumulate(sums.begin(), sums.end(), 0.0);
     if (team.interrupt().is_stopped()) break;
-    part_gradient(team, workspace, batch.x + first * in_features_, count, gradient, part > 0);
-    first += count;
+    part_gradient(team, workspace, part_input(batch, first_row), rows, gradient, part > 0);
+    first_row += rows;
   }
   return sum;
 }
 
 template <class T>
-LossValue Mlp<T>::differentiate(Team& team, Workspace<T>& workspace, const T* x, int64_t rows,
-                                const TargetView<T>& targets, const LossFunction<T>& loss,
-                                Reduction reduction, bool training, uint64_t step, T* grad_x,
-                                T* gradient, const RowTask& fetch) const {
-  reserve(team.kernels<T>(), workspace, rows);
-  const bool has_groups = group_count(rows) > 0;
-  const bool is_whole = !has_groups && workspace_rows(rows) == rows;
-  const bool fetches_first = fetch && (is_whole || loss.has_weights(targets));
-  if (fetches_first) {
-    for_row_blocks(team, rows, 0, rows * in_features_ * kElementWork,
-                   [&](Context&, RowRange range) { fetch(range); });
+LossValue Mlp<T>::differentiate_whole(Team& team, Workspace<T>& workspace, const BatchPass& batch,
+                                      T* gradient) const {
+  if (batch.fetch) {
+    for_row_blocks(team, batch.rows, 0, batch.rows * in_features_ * kElementWork,
+                   [&](Context&, RowRange range) { batch.fetch(range, range.first); });
   }
-  if (is_whole) {
-    const T* outputs = forward(team, workspace, x, rows, training, step);
-    if (team.interrupt().is_stopped()) return {};
-    const LossValue value =
-        loss(team, outputs, rows, out_features(), targets, reduction, workspace.output_gradient());
-    backward(team, workspace, x, grad_x, gradient);
-    return value;
-  }
+  const T* outputs = forward(team, workspace, batch.x, batch.rows, batch.training, batch.step);
+  if (team.interrupt().is_stopped()) return {};
+  const LossValue value = batch.loss(team, outputs, batch.rows, out_features(), batch.targets,
+                                     batch.scale, workspace.output_gradient());
+  backward(team, workspace, batch.x, batch.grad_x, gradient);
+  return value;
+}
 
-  begin_pass(team, workspace, rows, training);
+template <class T>
+LossValue Mlp<T>::differentiate(Team& team, Workspace<T>& workspace, const BatchPass& batch,
+                                T* gradient) const {
+  const int64_t kept_rows = workspace_rows(batch.rows);
+  const bool has_groups = group_count(batch.rows) > 0;
+  workspace.reserve(team.kernels<T>(), kept_rows, in_features_, specs_, true);
+  if (!has_groups && kept_rows == batch.rows) {
+    return differentiate_whole(team, workspace, batch, gradient);
+  }
+  begin_pass(team, workspace, batch.rows, batch.training);
   pack_weights(team, workspace, true, true);
-  const LossScale scale = loss.scale(rows, out_features(), targets, reduction);
-  const RowTask none;
-  const BatchPass batch{x, targets, loss, scale, step, grad_x, fetches_first ? none : fetch};
   const double sum = has_groups ? differentiate_groups(team, workspace, batch, gradient)
                                 : differentiate_parts(team, workspace, batch, gradient);
-  return {sum * scale.factor, scale.weight};
+  return {sum * batch.scale.factor, batch.scale.weight};
 }
 
 template <class T>
@@ -276,9 +275,11 @@ double Mlp<T>::loss_and_gradient(Team& team, Workspace<T>& workspace, const T* x
                                  const TargetView<T>& targets, const LossFunction<T>& loss,
                                  Reduction reduction, const Penalty& penalty, bool training,
                                  uint64_t step, T* grad_x, T* gradient) const {
-  double value = differentiate(team, workspace, x, rows, targets, loss, reduction, training, step,
-                               grad_x, gradient, {})
-                     .value;
+  const LossScale scale = loss.scale(rows, out_features(), targets, reduction);
+  double value =
+      differentiate(team, workspace, {x, rows, targets, loss, scale, training, step, grad_x, {}},
+                    gradient)
+          .value;
   if (team.interrupt().is_stopped()) return 0;
   if (group_count(rows) > 0) {
     add_group_gradients(team.kernels<T>(), workspace, 0, parameters_.size(), gradient);

@@ -18,8 +18,10 @@ constexpr int64_t kMostParameters = int64_t{1} << 16, kFewestRows = 64;
 constexpr int64_t kGroupRows = 64, kFewGroups = 8, kLargeGroupRows = 1024, kMostGroups = 32;
 constexpr int64_t kWalkRows = 128;
 
-// Rows of a part: a few MiB of activations, or as many as are worth dividing. See decision 0012.
-constexpr int64_t kPartBytes = int64_t{8} << 20, kFewestPartRows = 2048, kMostPartRows = 8192;
+// A part's gradients with respect to activations take so many bytes, or it has the fewest blocks of
+// rows that keep threads busy, or the most; with fewer its activations stay closer. See decision
+// 0012.
+constexpr int64_t kPartBytes = int64_t{16} << 20, kFewestPartBlocks = 4, kMostPartBlocks = 32;
 
 }  // namespace
 
@@ -41,9 +43,12 @@ int64_t Mlp<T>::group_count(int64_t rows) const {
 // Batches of more rows go part by part, in a network without groups.
 template <class T>
 int64_t Mlp<T>::most_part_rows() const {
-  int64_t widths = 0;
-  for (const LayerSpec& spec : specs_) widths += 2 * spec.out_features;
-  return std::clamp(kPartBytes / (widths * int64_t{sizeof(T)}), kFewestPartRows, kMostPartRows);
+  int64_t size = 0;  // of a row's gradients
+  for (const LayerSpec& spec : specs_)
+    size += (spec.norm == Norm::kNone ? 1 : 2) * spec.out_features;
+  const int64_t block = most_block_rows(largest_weight_ * int64_t{sizeof(T)});
+  return std::clamp(kPartBytes / (size * int64_t{sizeof(T)}), kFewestPartBlocks * block,
+                    kMostPartBlocks * block);
 }
 
 // Of how many rows of a batch activations are kept.
@@ -224,7 +229,7 @@ double Mlp<T>::differentiate_parts(Team& team, Workspace<T>& workspace, const Ba
   double sum = 0;
   for (int64_t part = 0, first_row = 0; part < parts; ++part) {
     const int64_t rows = batch.rows / parts + (part < batch.rows % parts ? 1 : 0);
-    std::array<double, kMostPartRows / kSmallBlockRows> sums{};
+    std::array<double, kMostPartBlocks> sums{};
     for_row_ranges(team, rows, row_block_count(rows, largest_weight_ * int64_t{sizeof(T)}),
                    2 * rows * parameters_.size(),
                    [&](Context& context, int64_t block, RowRange range) {

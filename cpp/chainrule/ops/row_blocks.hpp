@@ -28,16 +28,18 @@ void for_row_ranges(Team& team, int64_t rows, int64_t count, int64_t work, const
   });
 }
 
-// How many blocks; from 32 rows on an even number. 64 rows of a layer stay in a second-level cache
-// beside its weight; a weight that does not fit there is read once per block, so its blocks are
-// larger.
-inline constexpr int64_t kSmallBlockRows = 64;
-inline int64_t row_block_count(int64_t rows, int64_t weight_bytes) {
-  constexpr int64_t kFewest = 32, kLarge = 256, kHuge = 512;
+// The most rows of a block. 64 rows of a layer stay in a second-level cache beside its weight; a
+// weight that does not fit there is read once per block, so its blocks are larger.
+inline int64_t most_block_rows(int64_t weight_bytes) {
+  constexpr int64_t kSmall = 64, kLarge = 256, kHuge = 512;
   constexpr int64_t kSmallBytes = int64_t{1} << 20, kLargeBytes = int64_t{8} << 20;
-  const int64_t most = weight_bytes <= kSmallBytes ? kSmallBlockRows
-                                                   : (weight_bytes <= kLargeBytes ? kLarge : kHuge);
-  return rows < kFewest ? 1 : even_block_count(rows, most);
+  return weight_bytes <= kSmallBytes ? kSmall : (weight_bytes <= kLargeBytes ? kLarge : kHuge);
+}
+
+// How many blocks; from 32 rows on an even number.
+inline int64_t row_block_count(int64_t rows, int64_t weight_bytes) {
+  constexpr int64_t kFewest = 32;
+  return rows < kFewest ? 1 : even_block_count(rows, most_block_rows(weight_bytes));
 }
 
 // body(context, rows) for these blocks, of `work` multiply-adds in all.

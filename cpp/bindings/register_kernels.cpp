@@ -25,11 +25,17 @@ template <class T>
 NormBackward<T> norm_backward_of(const Array<T>& grad_output, const Array<T>& normalized,
                                  const Array<T>& inverse_deviation, const Array<T>& scale,
                                  Array<T>& grad_x, Array<T>& grad_scale, Array<T>& grad_shift) {
-  return {grad_output.shape(0),    grad_output.shape(1),
-          read(grad_output),       read(normalized),
-          read(inverse_deviation), read(scale),
-          write(grad_x),           write(grad_scale),
-          write(grad_shift),       false};
+  return {grad_output.shape(0),
+          grad_output.shape(1),
+          read(grad_output),
+          read(normalized),
+          read(inverse_deviation),
+          read(scale),
+          write(grad_x),
+          write(grad_scale),
+          write(grad_shift),
+          false,
+          false};
 }
 
 template <class T>

@@ -107,6 +107,7 @@ struct NormBackward {
   T* grad_x;  // may be grad_y
   T *grad_scale, *grad_shift;
   bool fixed_statistics;  // batch norm only: mean and variance did not depend on x
+  bool accumulate;        // grad_scale and grad_shift start from what is there, else from 0
 };
 
 // Statistics of a gradient, taken in one pass that also adds the penalties' part to it.
@@ -125,8 +126,10 @@ struct KernelTable {
   // for p < k, j < n; zero for n <= j < panel_columns.
   void (*pack_panel)(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel);
   void (*pack_transposed_panel)(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel);
-  // sums[j] = sum over rows of x[i * row_stride + j]
-  void (*column_sums)(const T* x, int64_t rows, int64_t columns, int64_t row_stride, T* sums);
+  // sums[j] = start + sum over rows of x[i * row_stride + j]; it starts from what is there when
+  // `accumulate` is set, else from 0
+  void (*column_sums)(const T* x, int64_t rows, int64_t columns, int64_t row_stride, T* sums,
+                      bool accumulate);
 
   const ActivationKernels<T>* activations;  // by Activation
   const LossKernel<T>* losses;              // by Loss

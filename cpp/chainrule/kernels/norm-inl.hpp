@@ -50,7 +50,8 @@ void layer_norm_forward(const NormForward<T>& n) {
 template <class T>
 void norm_parameter_gradients(const NormBackward<T>& n) {
   for_vectors<T>(n.columns, [&](int64_t j, auto lanes) {
-    Vec<T> scale = Vec<T>::zero(), shift = Vec<T>::zero();
+    Vec<T> scale = n.accumulate ? lanes.load(n.grad_scale + j) : Vec<T>::zero();
+    Vec<T> shift = n.accumulate ? lanes.load(n.grad_shift + j) : Vec<T>::zero();
     for (int64_t r = 0; r < n.rows; ++r) {
       const Vec<T> g = lanes.load(n.grad_y + r * n.columns + j);
       scale = fma(g, lanes.load(n.normalized + r * n.columns + j), scale);

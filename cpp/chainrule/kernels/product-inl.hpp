@@ -185,13 +185,16 @@ void pack_transposed_panel(const T* b, int64_t b_row_stride, int64_t k, int64_t 
 
 // Columns by columns of several vectors, so that as many sums run side by side.
 template <class T>
-void column_sums(const T* x, int64_t rows, int64_t columns, int64_t row_stride, T* sums) {
+void column_sums(const T* x, int64_t rows, int64_t columns, int64_t row_stride, T* sums,
+                 bool accumulate) {
   constexpr int kVectors = kPanelVectors;
   constexpr int64_t kLanes = Vec<T>::kLanes;
   int64_t j = 0;
   for (; j + kVectors * kLanes <= columns; j += kVectors * kLanes) {
     Vec<T> sum[kVectors];
-    unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA { sum[v] = Vec<T>::zero(); });
+    unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA {
+      sum[v] = accumulate ? Vec<T>::load(sums + j + v * kLanes) : Vec<T>::zero();
+    });
     for (int64_t i = 0; i < rows; ++i) {
       const T* row = x + i * row_stride + j;
       unrolled<kVectors>(
@@ -200,7 +203,7 @@ void column_sums(const T* x, int64_t rows, int64_t columns, int64_t row_stride, 
     unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA { sum[v].store(sums + j + v * kLanes); });
   }
   for_vectors<T>(columns - j, [&](int64_t rest, auto lanes) {
-    Vec<T> sum = Vec<T>::zero();
+    Vec<T> sum = accumulate ? lanes.load(sums + j + rest) : Vec<T>::zero();
     for (int64_t i = 0; i < rows; ++i) sum = sum + lanes.load(x + i * row_stride + j + rest);
     lanes.store(sums + j + rest, sum);
   });

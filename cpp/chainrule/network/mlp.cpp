@@ -77,7 +77,7 @@ Weight<T> Mlp<T>::weight(const Context& context, const Workspace<T>& workspace,
 // in training, which needs all rows first.
 template <class T>
 void Mlp<T>::forward_rows(Context& context, Workspace<T>& workspace, size_t layer, const T* x,
-                          RowRange rows, uint64_t step) const {
+                          RowRange rows, MaskIndex masks) const {
   const LayerSpec& spec = specs_[layer];
   LayerWorkspace<T>& w = workspace.layers[layer];
   const DenseShape size = shape(layer, rows.count);
@@ -90,13 +90,13 @@ void Mlp<T>::forward_rows(Context& context, Workspace<T>& workspace, size_t laye
                    static_cast<T>(spec.parameter),
                    keeps_input ? w.preactivation.data() + at : nullptr,
                    (has_norm ? w.normalized : w.activated).data() + at);
-  if (!mixes_rows(layer, workspace)) finish_forward_rows(context, workspace, layer, rows, step);
+  if (!mixes_rows(layer, workspace)) finish_forward_rows(context, workspace, layer, rows, masks);
 }
 
 // Norm, its activation, and dropout.
 template <class T>
 void Mlp<T>::finish_forward_rows(const Context& context, Workspace<T>& workspace, size_t layer,
-                                 RowRange rows, uint64_t step) const {
+                                 RowRange rows, MaskIndex masks) const {
   const KernelTable<T>& kernels = context.kernels<T>();
   const LayerSpec& spec = specs_[layer];
   LayerWorkspace<T>& w = workspace.layers[layer];
@@ -116,7 +116,8 @@ void Mlp<T>::finish_forward_rows(const Context& context, Workspace<T>& workspace
   }
   if (workspace.training && spec.dropout > 0) {
     T* mask = w.mask.data() + at;
-    kernels.dropout_mask(seed_, static_cast<uint32_t>(layer), step, spec.dropout, at, mask, size);
+    kernels.dropout_mask(seed_, static_cast<uint32_t>(layer), masks.step, spec.dropout,
+                         at + masks.first_row * spec.out_features, mask, size);
     kernels.multiply(y, mask, w.dropped.data() + at, size);
   }
 }
@@ -182,14 +183,14 @@ const T* Mlp<T>::forward(Team& team, Workspace<T>& workspace, const T* x, int64_
     while (end < layers && !mixes_rows(end - 1, workspace)) ++end;
     for_blocks(team, rows, begin, end, [&](Context& context, RowRange block) {
       for (size_t i = begin; i < end && !context.stop_requested(); ++i) {
-        forward_rows(context, workspace, i, x, block, step);
+        forward_rows(context, workspace, i, x, block, {step, 0});
       }
     });
     if (team.interrupt().is_stopped()) break;
     if (mixes_rows(end - 1, workspace)) {
       prepare_batch_norm(kernels, workspace.layers[end - 1], end - 1, rows, true);
       for_blocks(team, rows, end - 1, end, [&](Context& context, RowRange block) {
-        finish_forward_rows(context, workspace, end - 1, block, step);
+        finish_forward_rows(context, workspace, end - 1, block, {step, 0});
       });
     }
     begin = end;
@@ -237,7 +238,8 @@ NormBackward<T> Mlp<T>::norm_backward(Workspace<T>& workspace, size_t layer, Row
           w.gradient_z.data() + at,
           gradient == nullptr ? nullptr : gradient + offsets.scale,
           gradient == nullptr ? nullptr : gradient + offsets.shift,
-          !workspace.training};
+          !workspace.training,
+          false};
 }
 
 // From the gradient with respect to a layer's product that with respect to its inputs.

@@ -85,15 +85,28 @@ class Mlp {
                            Reduction reduction, const Penalty& penalty, bool training,
                            uint64_t step, T* grad_x, T* gradient) const;
 
-  // The same for a trainer, without penalty. `fetch`, unless empty, is called for all rows, some at
-  // a time, on any thread, before x and the targets of these rows are read. The gradient is whole
-  // once add_group_gradients has been called for every part of it. Unfinished when the team's
-  // interrupt stopped it.
-  using RowTask = std::function<void(RowRange)>;
-  LossValue differentiate(Team& team, Workspace<T>& workspace, const T* x, int64_t rows,
-                          const TargetView<T>& targets, const LossFunction<T>& loss,
-                          Reduction reduction, bool training, uint64_t step, T* grad_x, T* gradient,
-                          const RowTask& fetch) const;
+  // What `differentiate` takes. `fetch`, unless empty, brings rows of the batch to the rows of x
+  // and of the targets from `to` on, which have room for workspace_rows; it is called on any
+  // thread.
+  using Fetch = std::function<void(RowRange rows, int64_t to)>;
+  struct BatchPass {
+    const T* x;
+    int64_t rows;
+    TargetView<T> targets;
+    const LossFunction<T>& loss;
+    LossScale scale;
+    bool training;
+    uint64_t step;
+    T* grad_x;  // or null
+    const Fetch& fetch;
+  };
+
+  // The same for a trainer, without penalty. The gradient is whole once add_group_gradients has
+  // been called for every part of it. Unfinished when the team's interrupt stopped it.
+  LossValue differentiate(Team& team, Workspace<T>& workspace, const BatchPass& batch,
+                          T* gradient) const;
+  // How many rows of a batch the workspace then holds at a time.
+  int64_t workspace_rows(int64_t rows) const;
   void add_group_gradients(const KernelTable<T>& kernels, const Workspace<T>& workspace,
                            int64_t offset, int64_t size, T* gradient) const;
 
@@ -102,6 +115,12 @@ class Mlp {
     return rows > 1 ? static_cast<T>(static_cast<double>(rows) / static_cast<double>(rows - 1))
                     : T{1};
   }
+
+  // Which dropout masks: those of a step, from the batch's row on that is the workspace's first.
+  struct MaskIndex {
+    uint64_t step;
+    int64_t first_row;
+  };
 
   // Where the parts of a layer lie in the buffers; -1: it has none.
   struct Offsets {
@@ -142,23 +161,38 @@ class Mlp {
 
   void begin_pass(Team& team, Workspace<T>& workspace, int64_t rows, bool training) const;
   void forward_rows(Context& context, Workspace<T>& workspace, size_t layer, const T* x,
-                    RowRange rows, uint64_t step) const;
+                    RowRange rows, MaskIndex masks) const;
   void finish_forward_rows(const Context& context, Workspace<T>& workspace, size_t layer,
-                           RowRange rows, uint64_t step) const;
+                           RowRange rows, MaskIndex masks) const;
   void prepare_batch_norm(const KernelTable<T>& kernels, LayerWorkspace<T>& w, size_t layer,
                           int64_t rows, bool training) const;
   void backward_rows(const Context& context, Workspace<T>& workspace, size_t layer,
                      RowRange rows) const;
   void input_gradient_rows(Context& context, Workspace<T>& workspace, size_t layer, RowRange rows,
                            T* grad_x) const;
+  bool has_batch_norm() const;
   int64_t group_count(int64_t rows) const;
+  int64_t most_part_rows() const;
   template <class Body>
   void for_groups(Team& team, Workspace<T>& workspace, int64_t products, const Body& body) const;
+  const T* part_input(const BatchPass& batch, int64_t first_row) const;
+  double differentiate_rows(Context& context, Workspace<T>& workspace, const BatchPass& batch,
+                            int64_t first_row, RowRange rows) const;
+  double differentiate_groups(Team& team, Workspace<T>& workspace, const BatchPass& batch,
+                              T* gradient) const;
+  double differentiate_parts(Team& team, Workspace<T>& workspace, const BatchPass& batch,
+                             T* gradient) const;
+  LossValue differentiate_whole(Team& team, Workspace<T>& workspace, const BatchPass& batch,
+                                T* gradient) const;
   void group_gradient(Context& context, Workspace<T>& workspace, const T* x, int64_t group,
-                      RowRange rows, T* gradient) const;
+                      RowRange rows, T* gradient, bool continues) const;
   int64_t parameter_panels(const KernelTable<T>& kernels, size_t layer) const;
   void layer_gradient(Context& context, Workspace<T>& workspace, size_t layer, int64_t panel,
-                      const T* x, RowRange rows, T* gradient) const;
+                      const T* x, RowRange rows, T* gradient, bool continues) const;
+  void norm_gradient(const KernelTable<T>& kernels, Workspace<T>& workspace, size_t layer,
+                     RowRange rows, T* gradient, bool continues) const;
+  void part_gradient(Team& team, Workspace<T>& workspace, const T* x, int64_t rows, T* gradient,
+                     bool continues) const;
   void parameter_gradients(Team& team, Workspace<T>& workspace, const T* x, T* gradient) const;
   NormForward<T> norm_forward(LayerWorkspace<T>& w, size_t layer, RowRange rows, T* y) const;
   // `gradient` is null when only rows are asked for.

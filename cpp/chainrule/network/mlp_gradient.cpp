@@ -1,6 +1,7 @@
 // The gradient of a loss: of large networks by passes that divide the rows, then the parameters; of
 // small ones by groups of rows, each of which goes through everything while it is in a core's
-// caches, and needs to meet the others only once.
+// caches, and needs to meet the others only once. Large batches go part by part, whose sums over
+// rows continue in place, so that no more than a part's activations and their gradients is there.
 #include <algorithm>
 #include <array>
 #include <numeric>
@@ -11,22 +12,51 @@ namespace chainrule {
 namespace {
 
 // A group's sums over rows cost it a pass over the parameters: these stay in a second-level cache,
-// and a group has rows enough to make up for it, yet few enough for its activations to stay there
-// too. See decision 0010.
-constexpr int64_t kMostParameters = int64_t{1} << 16, kFewestRows = 64, kMostRows = 1024;
-constexpr int64_t kGroupRows = 64, kMostGroups = 8;
+// and a group has rows enough to make up for it. It walks through them by so few that their
+// activations stay there too. See decision 0010.
+constexpr int64_t kMostParameters = int64_t{1} << 16, kFewestRows = 64;
+constexpr int64_t kGroupRows = 64, kFewGroups = 8, kLargeGroupRows = 1024, kMostGroups = 32;
+constexpr int64_t kWalkRows = 128;
+
+// A part's gradients with respect to activations take so many bytes, or it has the fewest blocks of
+// rows that keep threads busy, or the most; with fewer its activations stay closer. See decision
+// 0012.
+constexpr int64_t kPartBytes = int64_t{16} << 20, kFewestPartBlocks = 4, kMostPartBlocks = 32;
 
 }  // namespace
+
+template <class T>
+bool Mlp<T>::has_batch_norm() const {
+  return std::any_of(specs_.begin(), specs_.end(),
+                     [](const LayerSpec& spec) { return spec.norm == Norm::kBatch; });
+}
 
 // How many groups the rows of a batch form, the first ones of equal size; 0: none, the network is
 // not for groups. Depends on sizes alone, as bits do.
 template <class T>
 int64_t Mlp<T>::group_count(int64_t rows) const {
-  if (rows < kFewestRows || rows > kMostRows || parameters_.size() > kMostParameters) return 0;
-  for (const LayerSpec& spec : specs_) {
-    if (spec.norm == Norm::kBatch) return 0;
-  }
-  return std::min(kMostGroups, even_block_count(rows, kGroupRows));
+  if (rows < kFewestRows || parameters_.size() > kMostParameters || has_batch_norm()) return 0;
+  return std::max(std::min(kFewGroups, even_block_count(rows, kGroupRows)),
+                  std::min(kMostGroups, even_block_count(rows, kLargeGroupRows)));
+}
+
+// Batches of more rows go part by part, in a network without groups.
+template <class T>
+int64_t Mlp<T>::most_part_rows() const {
+  int64_t size = 0;  // of a row's gradients
+  for (const LayerSpec& spec : specs_)
+    size += (spec.norm == Norm::kNone ? 1 : 2) * spec.out_features;
+  const int64_t block = most_block_rows(largest_weight_ * int64_t{sizeof(T)});
+  return std::clamp(kPartBytes / (size * int64_t{sizeof(T)}), kFewestPartBlocks * block,
+                    kMostPartBlocks * block);
+}
+
+// Of how many rows of a batch activations are kept.
+template <class T>
+int64_t Mlp<T>::workspace_rows(int64_t rows) const {
+  if (has_batch_norm()) return rows;
+  const int64_t groups = group_count(rows);
+  return std::min(rows, groups > 0 ? groups * kWalkRows : most_part_rows());
 }
 
 // body(context, group, rows) for every group.
@@ -42,14 +72,14 @@ void Mlp<T>::for_groups(Team& team, Workspace<T>& workspace, int64_t products,
 // The parameter gradients of a group: the first one's into `gradient`, the others' beside it.
 template <class T>
 void Mlp<T>::group_gradient(Context& context, Workspace<T>& workspace, const T* x, int64_t group,
-                            RowRange rows, T* gradient) const {
+                            RowRange rows, T* gradient, bool continues) const {
   if (group > 0) {
     gradient = workspace.group_gradients.data() + (group - 1) * parameters_.size();
   }
   for (size_t layer = specs_.size(); layer-- > 0;) {
     for (int64_t panel = 0; panel < parameter_panels(context.kernels<T>(), layer); ++panel) {
       if (context.stop_requested()) return;
-      layer_gradient(context, workspace, layer, panel, x, rows, gradient);
+      layer_gradient(context, workspace, layer, panel, x, rows, gradient, continues);
     }
   }
 }
@@ -72,98 +102,177 @@ int64_t Mlp<T>::parameter_panels(const KernelTable<T>& kernels, size_t layer) co
 // those of a layer norm too.
 template <class T>
 void Mlp<T>::layer_gradient(Context& context, Workspace<T>& workspace, size_t layer, int64_t panel,
-                            const T* x, RowRange rows, T* gradient) const {
+                            const T* x, RowRange rows, T* gradient, bool continues) const {
   const Offsets& at = offsets_[layer];
-  if (panel == 0 && specs_[layer].norm == Norm::kLayer) {
-    context.kernels<T>().norm_parameter_gradients(norm_backward(workspace, layer, rows, gradient));
+  if (panel == 0) {
+    norm_gradient(context.kernels<T>(), workspace, layer, rows, gradient, continues);
   }
   const DenseShape size = shape(layer, rows.count);
   dense_parameter_gradients<T>(
       context, size, panel,
       workspace.layers[layer].product_gradient + rows.first * size.out_features,
       layer_input(workspace, layer, x) + rows.first * size.in_features, gradient + at.weight,
-      at.bias < 0 ? nullptr : gradient + at.bias);
+      at.bias < 0 ? nullptr : gradient + at.bias, continues);
+}
+
+// Of a layer norm's scale and shift, if the layer has them.
+template <class T>
+void Mlp<T>::norm_gradient(const KernelTable<T>& kernels, Workspace<T>& workspace, size_t layer,
+                           RowRange rows, T* gradient, bool continues) const {
+  if (specs_[layer].norm != Norm::kLayer) return;
+  NormBackward<T> norm = norm_backward(workspace, layer, rows, gradient);
+  norm.accumulate = continues;
+  kernels.norm_parameter_gradients(norm);
+}
+
+// The parameter gradients of a batch without groups, or of a part of it, which is in the
+// workspace's first rows.
+template <class T>
+void Mlp<T>::part_gradient(Team& team, Workspace<T>& workspace, const T* x, int64_t rows,
+                           T* gradient, bool continues) const {
+  const KernelTable<T>& kernels = team.kernels<T>();
+  const auto has_many_inputs = [&](size_t layer) {
+    return gradient_panels_size(kernels, shape(layer, rows)) > 0;
+  };
+  const auto count_of = [&](size_t layer) {
+    if (!has_many_inputs(layer)) return parameter_panels(kernels, layer);
+    return int64_t{specs_[layer].norm == Norm::kLayer ? 1 : 0};
+  };
+  for_panels(team, rows * parameters_.size(), count_of,
+             [&](Context& context, size_t layer, int64_t panel) {
+               if (has_many_inputs(layer)) {
+                 norm_gradient(kernels, workspace, layer, {0, rows}, gradient, continues);
+               } else {
+                 layer_gradient(context, workspace, layer, panel, x, {0, rows}, gradient,
+                                continues);
+               }
+             });
+  for (size_t layer = specs_.size(); layer-- > 0;) {
+    if (!has_many_inputs(layer)) continue;
+    const Offsets& at = offsets_[layer];
+    const DenseShape size = shape(layer, rows);
+    workspace.gradient_panels.reserve(gradient_panels_size(kernels, size));
+    dense_parameter_gradients<T>(team, size, workspace.layers[layer].product_gradient,
+                                 layer_input(workspace, layer, x), workspace.gradient_panels.data(),
+                                 gradient + at.weight, at.bias < 0 ? nullptr : gradient + at.bias,
+                                 continues);
+  }
 }
 
 // After the passes over all rows.
 template <class T>
 void Mlp<T>::parameter_gradients(Team& team, Workspace<T>& workspace, const T* x,
                                  T* gradient) const {
-  if (group_count(workspace.rows) > 0) {
-    for_groups(team, workspace, 1, [&](Context& context, int64_t group, RowRange rows) {
-      group_gradient(context, workspace, x, group, rows, gradient);
-    });
-    add_group_gradients(team.kernels<T>(), workspace, 0, parameters_.size(), gradient);
+  if (group_count(workspace.rows) == 0) {
+    part_gradient(team, workspace, x, workspace.rows, gradient, false);
     return;
   }
-  const KernelTable<T>& kernels = team.kernels<T>();
-  const auto has_many_inputs = [&](size_t layer) {
-    return gradient_panels_size(kernels, shape(layer, workspace.rows)) > 0;
-  };
-  const RowRange rows{0, workspace.rows};
-  const auto count_of = [&](size_t layer) {
-    if (!has_many_inputs(layer)) return parameter_panels(kernels, layer);
-    return int64_t{specs_[layer].norm == Norm::kLayer ? 1 : 0};
-  };
-  for_panels(team, workspace.rows * parameters_.size(), count_of,
-             [&](Context& context, size_t layer, int64_t panel) {
-               if (has_many_inputs(layer)) {
-                 kernels.norm_parameter_gradients(norm_backward(workspace, layer, rows, gradient));
-               } else {
-                 layer_gradient(context, workspace, layer, panel, x, rows, gradient);
-               }
-             });
-  for (size_t layer = specs_.size(); layer-- > 0;) {
-    if (!has_many_inputs(layer)) continue;
-    const Offsets& at = offsets_[layer];
-    const DenseShape size = shape(layer, workspace.rows);
-    workspace.gradient_panels.reserve(gradient_panels_size(kernels, size));
-    dense_parameter_gradients<T>(team, size, workspace.layers[layer].product_gradient,
-                                 layer_input(workspace, layer, x), workspace.gradient_panels.data(),
-                                 gradient + at.weight, at.bias < 0 ? nullptr : gradient + at.bias);
+  for_groups(team, workspace, 1, [&](Context& context, int64_t group, RowRange rows) {
+    group_gradient(context, workspace, x, group, rows, gradient, false);
+  });
+  add_group_gradients(team.kernels<T>(), workspace, 0, parameters_.size(), gradient);
+}
+
+// x of the workspace's first row, which is that row of the batch.
+template <class T>
+const T* Mlp<T>::part_input(const BatchPass& batch, int64_t first_row) const {
+  return batch.fetch ? batch.x : batch.x + first_row * in_features_;
+}
+
+// Takes some rows through everything but the sums over rows. The loss's sum over them.
+template <class T>
+double Mlp<T>::differentiate_rows(Context& context, Workspace<T>& workspace, const BatchPass& batch,
+                                  int64_t first_row, RowRange rows) const {
+  if (batch.fetch) batch.fetch({first_row + rows.first, rows.count}, rows.first);
+  const T* x = part_input(batch, first_row);
+  const TargetView<T> targets = batch.fetch ? batch.targets : batch.targets.from(first_row);
+  T* grad_x = batch.grad_x == nullptr ? nullptr : batch.grad_x + first_row * in_features_;
+  for (size_t i = 0; i < specs_.size() && !context.stop_requested(); ++i) {
+    forward_rows(context, workspace, i, x, rows, {batch.step, first_row});
   }
+  const double sum =
+      batch.loss.sum(context.kernels<T>(), workspace.layers.back().output, rows, out_features(),
+                     targets, batch.scale, workspace.output_gradient());
+  for (size_t i = specs_.size(); i-- > 0 && !context.stop_requested();) {
+    backward_rows(context, workspace, i, rows);
+    input_gradient_rows(context, workspace, i, rows, grad_x);
+  }
+  return sum;
+}
+
+// Each group walks through its rows in a stretch of the workspace of its own. The loss's sum.
+template <class T>
+double Mlp<T>::differentiate_groups(Team& team, Workspace<T>& workspace, const BatchPass& batch,
+                                    T* gradient) const {
+  std::array<double, kMostGroups> sums{};
+  for_groups(team, workspace, 3, [&](Context& context, int64_t group, RowRange range) {
+    const int64_t to = std::min(range.first, group * kWalkRows);
+    int64_t done = 0;
+    do {
+      const RowRange rows{to, std::min(kWalkRows, range.count - done)};
+      const int64_t first_row = range.first + done - to;
+      sums[static_cast<size_t>(group)] +=
+          differentiate_rows(context, workspace, batch, first_row, rows);
+      group_gradient(context, workspace, part_input(batch, first_row), group, rows, gradient,
+                     done > 0);
+      done += rows.count;
+    } while (done < range.count && !context.stop_requested());
+  });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+// The parts' sizes differ by one row at most. The loss's sum.
+template <class T>
+double Mlp<T>::differentiate_parts(Team& team, Workspace<T>& workspace, const BatchPass& batch,
+                                   T* gradient) const {
+  const int64_t most = most_part_rows(), parts = (batch.rows + most - 1) / most;
+  double sum = 0;
+  for (int64_t part = 0, first_row = 0; part < parts; ++part) {
+    const int64_t rows = batch.rows / parts + (part < batch.rows % parts ? 1 : 0);
+    std::array<double, kMostPartBlocks> sums{};
+    for_row_ranges(team, rows, row_block_count(rows, largest_weight_ * int64_t{sizeof(T)}),
+                   2 * rows * parameters_.size(),
+                   [&](Context& context, int64_t block, RowRange range) {
+                     sums[static_cast<size_t>(block)] =
+                         differentiate_rows(context, workspace, batch, first_row, range);
+                   });
+    sum += std::accumulate(sums.begin(), sums.end(), 0.0);
+    if (team.interrupt().is_stopped()) break;
+    part_gradient(team, workspace, part_input(batch, first_row), rows, gradient, part > 0);
+    first_row += rows;
+  }
+  return sum;
 }
 
 template <class T>
-LossValue Mlp<T>::differentiate(Team& team, Workspace<T>& workspace, const T* x, int64_t rows,
-                                const TargetView<T>& targets, const LossFunction<T>& loss,
-                                Reduction reduction, bool training, uint64_t step, T* grad_x,
-                                T* gradient, const RowTask& fetch) const {
-  workspace.reserve(team.kernels<T>(), rows, in_features_, specs_, true);
-  const int64_t groups = group_count(rows);
-  const bool fetches_first = fetch && (groups == 0 || loss.has_weights(targets));
-  if (fetches_first) {
-    for_row_blocks(team, rows, 0, rows * in_features_ * kElementWork,
-                   [&](Context&, RowRange range) { fetch(range); });
+LossValue Mlp<T>::differentiate_whole(Team& team, Workspace<T>& workspace, const BatchPass& batch,
+                                      T* gradient) const {
+  if (batch.fetch) {
+    for_row_blocks(team, batch.rows, 0, batch.rows * in_features_ * kElementWork,
+                   [&](Context&, RowRange range) { batch.fetch(range, range.first); });
   }
-  if (groups == 0) {
-    const T* outputs = forward(team, workspace, x, rows, training, step);
-    if (team.interrupt().is_stopped()) return {};
-    const LossValue value =
-        loss(team, outputs, rows, out_features(), targets, reduction, workspace.output_gradient());
-    backward(team, workspace, x, grad_x, gradient);
-    return value;
-  }
+  const T* outputs = forward(team, workspace, batch.x, batch.rows, batch.training, batch.step);
+  if (team.interrupt().is_stopped()) return {};
+  const LossValue value = batch.loss(team, outputs, batch.rows, out_features(), batch.targets,
+                                     batch.scale, workspace.output_gradient());
+  backward(team, workspace, batch.x, batch.grad_x, gradient);
+  return value;
+}
 
-  begin_pass(team, workspace, rows, training);
+template <class T>
+LossValue Mlp<T>::differentiate(Team& team, Workspace<T>& workspace, const BatchPass& batch,
+                                T* gradient) const {
+  const int64_t kept_rows = workspace_rows(batch.rows);
+  const bool has_groups = group_count(batch.rows) > 0;
+  workspace.reserve(team.kernels<T>(), kept_rows, in_features_, specs_, true);
+  if (!has_groups && kept_rows == batch.rows) {
+    return differentiate_whole(team, workspace, batch, gradient);
+  }
+  begin_pass(team, workspace, batch.rows, batch.training);
   pack_weights(team, workspace, true, true);
-  const LossScale scale = loss.scale(rows, out_features(), targets, reduction);
-  std::array<double, kMostGroups> sums{};
-  for_groups(team, workspace, 3, [&](Context& context, int64_t group, RowRange range) {
-    if (fetch && !fetches_first) fetch(range);
-    for (size_t i = 0; i < specs_.size() && !context.stop_requested(); ++i) {
-      forward_rows(context, workspace, i, x, range, step);
-    }
-    sums[static_cast<size_t>(group)] =
-        loss.sum(context.kernels<T>(), workspace.layers.back().output, range, out_features(),
-                 targets, scale, workspace.output_gradient());
-    for (size_t i = specs_.size(); i-- > 0 && !context.stop_requested();) {
-      backward_rows(context, workspace, i, range);
-      input_gradient_rows(context, workspace, i, range, grad_x);
-    }
-    group_gradient(context, workspace, x, group, range, gradient);
-  });
-  return {std::accumulate(sums.begin(), sums.end(), 0.0) * scale.factor, scale.weight};
+  const double sum = has_groups ? differentiate_groups(team, workspace, batch, gradient)
+                                : differentiate_parts(team, workspace, batch, gradient);
+  return {sum * batch.scale.factor, batch.scale.weight};
 }
 
 template <class T>
@@ -171,9 +280,11 @@ double Mlp<T>::loss_and_gradient(Team& team, Workspace<T>& workspace, const T* x
                                  const TargetView<T>& targets, const LossFunction<T>& loss,
                                  Reduction reduction, const Penalty& penalty, bool training,
                                  uint64_t step, T* grad_x, T* gradient) const {
-  double value = differentiate(team, workspace, x, rows, targets, loss, reduction, training, step,
-                               grad_x, gradient, {})
-                     .value;
+  const LossScale scale = loss.scale(rows, out_features(), targets, reduction);
+  double value =
+      differentiate(team, workspace, {x, rows, targets, loss, scale, training, step, grad_x, {}},
+                    gradient)
+          .value;
   if (team.interrupt().is_stopped()) return 0;
   if (group_count(rows) > 0) {
     add_group_gradients(team.kernels<T>(), workspace, 0, parameters_.size(), gradient);

@@ -188,15 +188,20 @@ bool is_narrow(const KernelTable<T>& kernels, int64_t n) {
 // x^T grad_z as the transpose of grad_z^T x, whose rows fill whole vectors, with the same chains.
 template <class T>
 void narrow_weight_gradient(Context& context, const DenseShape& shape, const T* grad_z, const T* x,
-                            T* grad_weight) {
+                            T* grad_weight, bool continues) {
   const auto [m, k, n] = shape;
   constexpr int64_t kMostColumns = kPanelRowBytes / int64_t{sizeof(T)};
   std::array<T, 5 * kMostColumns / 8 * kMostColumns> rows;
   const int64_t width = context.kernels<T>().panel_columns;
   for (int64_t i = 0; i < k; i += width) {
     const int64_t count = std::min(width, k - i);
+    for (int64_t r = 0; continues && r < count; ++r) {
+      for (int64_t j = 0; j < n; ++j) {
+        rows[static_cast<size_t>(j * width + r)] = grad_weight[(i + r) * n + j];
+      }
+    }
     product<T>(context, n, count, m, transposed(grad_z, n), matrix(x + i, k), nullptr,
-               {rows.data(), width});
+               {rows.data(), width, nullptr, continues});
     if (context.stop_requested()) return;
     for (int64_t r = 0; r < count; ++r) {
       for (int64_t j = 0; j < n; ++j) {
@@ -271,20 +276,21 @@ void dense_input_gradient(Context& context, const DenseShape& shape, const T* gr
 
 template <class T>
 void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t panel,
-                               const T* grad_z, const T* x, T* grad_weight, T* grad_bias) {
+                               const T* grad_z, const T* x, T* grad_weight, T* grad_bias,
+                               bool continues) {
   const auto [m, k, n] = shape;
   const KernelTable<T>& kernels = context.kernels<T>();
   const int64_t first = panel * kernels.panel_columns;
   const int64_t columns = std::min(kernels.panel_columns, n - first);
   if (grad_bias != nullptr) {
-    kernels.column_sums(grad_z + first, m, columns, n, grad_bias + first);
+    kernels.column_sums(grad_z + first, m, columns, n, grad_bias + first, continues);
   }
   if (grad_weight == nullptr) return;
   if (is_narrow(kernels, n)) {
-    narrow_weight_gradient(context, shape, grad_z, x, grad_weight);
+    narrow_weight_gradient(context, shape, grad_z, x, grad_weight, continues);
   } else {
     product<T>(context, k, columns, m, transposed(x, k), matrix(grad_z + first, n), nullptr,
-               {grad_weight + first, n});
+               {grad_weight + first, n, nullptr, continues});
   }
 }
 
@@ -298,11 +304,11 @@ int64_t gradient_panels_size(const KernelTable<T>& kernels, const DenseShape& sh
 
 template <class T>
 void dense_parameter_gradients(Team& team, const DenseShape& shape, const T* grad_z, const T* x,
-                               T* panels, T* grad_weight, T* grad_bias) {
+                               T* panels, T* grad_weight, T* grad_bias, bool continues) {
   const auto [m, k, n] = shape;
   const KernelTable<T>& kernels = team.kernels<T>();
   team.run(panel_count(kernels, n), m * n * kElementWork, [&](Context& context, int64_t panel) {
-    dense_parameter_gradients<T>(context, shape, panel, grad_z, x, nullptr, grad_bias);
+    dense_parameter_gradients<T>(context, shape, panel, grad_z, x, nullptr, grad_bias, continues);
     pack_one(kernels, matrix(grad_z, n), m, n, panel, panels);
     context.stop_requested(m * kernels.panel_columns * kElementWork);
   });
@@ -310,7 +316,7 @@ void dense_parameter_gradients(Team& team, const DenseShape& shape, const T* gra
   team.run(count, m * n * k, [&](Context& context, int64_t block) {
     const int64_t first = block * kGradientRows;
     product<T>(context, std::min(kGradientRows, k - first), n, m, transposed(x + first, k),
-               matrix(grad_z, n), panels, {grad_weight + first * n, n});
+               matrix(grad_z, n), panels, {grad_weight + first * n, n, nullptr, continues});
   });
 }
 
@@ -381,10 +387,10 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
                               Activation, T, T*, T*);                                              \
   template void dense_input_gradient(Context&, const DenseShape&, const T*, const Weight<T>&, T*); \
   template void dense_parameter_gradients(Context&, const DenseShape&, int64_t, const T*,          \
-                                          const T*, T*, T*);                                       \
+                                          const T*, T*, T*, bool);                                 \
   template int64_t gradient_panels_size(const KernelTable<T>&, const DenseShape&);                 \
   template void dense_parameter_gradients(Team&, const DenseShape&, const T*, const T*, T*, T*,    \
-                                          T*);                                                     \
+                                          T*, bool);                                               \
   template void dense_forward(Team&, const DenseShape&, const T*, const T*, const T*, Activation,  \
                               T, T*, T*);                                                          \
   template void dense_backward(Team&, const DenseShape&, const T*, const T*, const T*, T*, T*, T*);

@@ -23,13 +23,15 @@ LossFunction<T>::LossFunction(const LossSpec& spec)
     : spec_(spec), values_(spec.values.begin(), spec.values.end()) {}
 
 template <class T>
-double LossFunction<T>::total_weight(int64_t rows, const TargetView<T>& targets) const {
-  if (!has_weights(targets)) return static_cast<double>(rows);
+double LossFunction<T>::total_weight(int64_t rows, const TargetView<T>& targets,
+                                     const int64_t* order) const {
   const bool has_class_weights = targets.labels != nullptr && !values_.empty();
+  if (targets.sample_weights == nullptr && !has_class_weights) return static_cast<double>(rows);
   double total = 0;
-  for (int64_t r = 0; r < rows; ++r) {
-    double weight = targets.sample_weights == nullptr ? 1 : targets.sample_weights[r];
-    if (has_class_weights) weight *= values_[static_cast<size_t>(targets.labels[r])];
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t row = order == nullptr ? i : order[i];
+    double weight = targets.sample_weights == nullptr ? 1 : targets.sample_weights[row];
+    if (has_class_weights) weight *= values_[static_cast<size_t>(targets.labels[row])];
     total += weight;
   }
   return total;
@@ -37,8 +39,8 @@ double LossFunction<T>::total_weight(int64_t rows, const TargetView<T>& targets)
 
 template <class T>
 LossScale LossFunction<T>::scale(int64_t rows, int64_t columns, const TargetView<T>& targets,
-                                 Reduction reduction) const {
-  const double weight = total_weight(rows, targets);
+                                 Reduction reduction, const int64_t* order) const {
+  const double weight = total_weight(rows, targets, order);
   if (reduction == Reduction::kSum) return {weight, 1};
   const double terms = weight * static_cast<double>(terms_per_row(spec_, columns));
   return {weight, terms > 0 ? 1 / terms : 0};
@@ -60,9 +62,8 @@ double LossFunction<T>::sum(const KernelTable<T>& kernels, const T* outputs, Row
 
 template <class T>
 LossValue LossFunction<T>::operator()(Team& team, const T* outputs, int64_t rows, int64_t columns,
-                                      const TargetView<T>& targets, Reduction reduction,
+                                      const TargetView<T>& targets, const LossScale& scale,
                                       T* gradient) const {
-  const LossScale scale = this->scale(rows, columns, targets, reduction);
   // Each block's sum, then their sum in order: the same for any number of threads.
   constexpr int64_t kMostBlocks = 64, kFewestRows = 32;
   const int64_t block_rows = std::max(kFewestRows, (rows + kMostBlocks - 1) / kMostBlocks);

@@ -25,6 +25,13 @@ struct TargetView {
   int64_t columns = 0;
   const int32_t* labels = nullptr;    // (rows)
   const T* sample_weights = nullptr;  // (rows), or null for ones
+
+  // Those of the rows from `row` on.
+  TargetView from(int64_t row) const {
+    return {targets == nullptr ? nullptr : targets + row * columns, columns,
+            labels == nullptr ? nullptr : labels + row,
+            sample_weights == nullptr ? nullptr : sample_weights + row};
+  }
 };
 
 struct LossValue {
@@ -42,23 +49,26 @@ class LossFunction {
  public:
   explicit LossFunction(const LossSpec& spec);
 
+  // What a batch's sum is divided by. Its rows are those of the targets, or order[0 .. rows) of
+  // them.
+  LossScale scale(int64_t rows, int64_t columns, const TargetView<T>& targets, Reduction reduction,
+                  const int64_t* order = nullptr) const;
+
   // outputs (rows, columns). The gradient with respect to them is written when not null.
   LossValue operator()(Team& team, const T* outputs, int64_t rows, int64_t columns,
-                       const TargetView<T>& targets, Reduction reduction, T* gradient) const;
-
-  // The same by parts: what a batch's sum is divided by, then the sum over some of its rows, before
-  // the division; pointers are those of the whole batch.
-  LossScale scale(int64_t rows, int64_t columns, const TargetView<T>& targets,
-                  Reduction reduction) const;
-  double sum(const KernelTable<T>& kernels, const T* outputs, RowRange rows, int64_t columns,
-             const TargetView<T>& targets, const LossScale& scale, T* gradient) const;
-  // Whether `scale` reads the targets.
-  bool has_weights(const TargetView<T>& targets) const {
-    return targets.sample_weights != nullptr || (targets.labels != nullptr && !values_.empty());
+                       const TargetView<T>& targets, const LossScale& scale, T* gradient) const;
+  LossValue operator()(Team& team, const T* outputs, int64_t rows, int64_t columns,
+                       const TargetView<T>& targets, Reduction reduction, T* gradient) const {
+    return (*this)(team, outputs, rows, columns, targets, scale(rows, columns, targets, reduction),
+                   gradient);
   }
 
+  // The sum over some of these rows, before the division.
+  double sum(const KernelTable<T>& kernels, const T* outputs, RowRange rows, int64_t columns,
+             const TargetView<T>& targets, const LossScale& scale, T* gradient) const;
+
  private:
-  double total_weight(int64_t rows, const TargetView<T>& targets) const;
+  double total_weight(int64_t rows, const TargetView<T>& targets, const int64_t* order) const;
 
   LossSpec spec_;
   std::vector<T> values_;

@@ -28,18 +28,25 @@ void for_row_ranges(Team& team, int64_t rows, int64_t count, int64_t work, const
   });
 }
 
-// body(context, rows) for blocks of about the same size, of `work` multiply-adds in all; from 32
-// rows on their number is even. 64 rows of a layer stay in a second-level cache beside its weight;
-// a weight that does not fit there is read once per block, so its blocks are larger.
+// The most rows of a block. 64 rows of a layer stay in a second-level cache beside its weight; a
+// weight that does not fit there is read once per block, so its blocks are larger.
+inline int64_t most_block_rows(int64_t weight_bytes) {
+  constexpr int64_t kSmall = 64, kLarge = 256, kHuge = 512;
+  constexpr int64_t kSmallBytes = int64_t{1} << 20, kLargeBytes = int64_t{8} << 20;
+  return weight_bytes <= kSmallBytes ? kSmall : (weight_bytes <= kLargeBytes ? kLarge : kHuge);
+}
+
+// How many blocks; from 32 rows on an even number.
+inline int64_t row_block_count(int64_t rows, int64_t weight_bytes) {
+  constexpr int64_t kFewest = 32;
+  return rows < kFewest ? 1 : even_block_count(rows, most_block_rows(weight_bytes));
+}
+
+// body(context, rows) for these blocks, of `work` multiply-adds in all.
 template <class Body>
 void for_row_blocks(Team& team, int64_t rows, int64_t weight_bytes, int64_t work,
                     const Body& body) {
-  constexpr int64_t kFewest = 32, kSmall = 64, kLarge = 256, kHuge = 512;
-  constexpr int64_t kSmallBytes = int64_t{1} << 20, kLargeBytes = int64_t{8} << 20;
-  const int64_t most =
-      weight_bytes <= kSmallBytes ? kSmall : (weight_bytes <= kLargeBytes ? kLarge : kHuge);
-  const int64_t count = rows < kFewest ? 1 : even_block_count(rows, most);
-  for_row_ranges(team, rows, count, work,
+  for_row_ranges(team, rows, row_block_count(rows, weight_bytes), work,
                  [&](Context& context, int64_t, RowRange range) { body(context, range); });
 }
 

@@ -18,22 +18,18 @@ void shuffle(uint64_t seed, uint32_t epoch, std::vector<int64_t>& order) {
 }
 
 template <class T>
-void BatchGatherer<T>::reserve(const Dataset<T>& data, int64_t batch_size) {
-  x_.reserve(checked_product(batch_size, data.in_features));
+void BatchGatherer<T>::reserve(const Dataset<T>& data, int64_t rows) {
+  x_.reserve(checked_product(rows, data.in_features));
   if (data.targets.targets != nullptr) {
-    targets_.reserve(checked_product(batch_size, data.targets.columns));
+    targets_.reserve(checked_product(rows, data.targets.columns));
   }
-  if (data.targets.labels != nullptr) labels_.reserve(batch_size);
-  if (data.targets.sample_weights != nullptr) weights_.reserve(batch_size);
+  if (data.targets.labels != nullptr) labels_.reserve(rows);
+  if (data.targets.sample_weights != nullptr) weights_.reserve(rows);
 }
 
 template <class T>
 Batch<T> BatchGatherer<T>::slice(const Dataset<T>& data, int64_t start, int64_t rows) {
-  TargetView<T> targets = data.targets;
-  if (targets.targets != nullptr) targets.targets += start * targets.columns;
-  if (targets.labels != nullptr) targets.labels += start;
-  if (targets.sample_weights != nullptr) targets.sample_weights += start;
-  return {data.x + start * data.in_features, rows, targets};
+  return {data.x + start * data.in_features, rows, data.targets.from(start)};
 }
 
 template <class T>
@@ -46,18 +42,19 @@ Batch<T> BatchGatherer<T>::batch(const Dataset<T>& data, int64_t rows) {
 }
 
 template <class T>
-void BatchGatherer<T>::copy(const Dataset<T>& data, const int64_t* order, RowRange range) {
+void BatchGatherer<T>::copy(const Dataset<T>& data, const int64_t* order, RowRange range,
+                            int64_t to) {
   const TargetView<T>& targets = data.targets;
-  for (int64_t r = range.first; r < range.first + range.count; ++r) {
-    const int64_t from = order[r];
+  for (int64_t i = 0; i < range.count; ++i) {
+    const int64_t from = order[range.first + i], row = to + i;
     std::copy_n(data.x + from * data.in_features, data.in_features,
-                x_.data() + r * data.in_features);
+                x_.data() + row * data.in_features);
     if (targets.targets != nullptr) {
       std::copy_n(targets.targets + from * targets.columns, targets.columns,
-                  targets_.data() + r * targets.columns);
+                  targets_.data() + row * targets.columns);
     }
-    if (targets.labels != nullptr) labels_[r] = targets.labels[from];
-    if (targets.sample_weights != nullptr) weights_[r] = targets.sample_weights[from];
+    if (targets.labels != nullptr) labels_[row] = targets.labels[from];
+    if (targets.sample_weights != nullptr) weights_[row] = targets.sample_weights[from];
   }
 }
 

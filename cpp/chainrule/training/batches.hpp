@@ -34,14 +34,15 @@ struct Batch {
 template <class T>
 class BatchGatherer {
  public:
-  void reserve(const Dataset<T>& data, int64_t batch_size);
+  // Room for so many rows of batches from `data`.
+  void reserve(const Dataset<T>& data, int64_t rows);
 
   // Rows start .. start + rows of the dataset, as they lie.
   static Batch<T> slice(const Dataset<T>& data, int64_t start, int64_t rows);
-  // Room for `rows` rows, valid until the next call; `copy` fills it.
+  // A batch of `rows` rows that are not there: `copy` brings as many of them as there is room for.
   Batch<T> batch(const Dataset<T>& data, int64_t rows);
-  // Rows order[range] of the dataset into the batch's.
-  void copy(const Dataset<T>& data, const int64_t* order, RowRange range);
+  // Rows order[range] of the dataset to the room's rows from `to` on.
+  void copy(const Dataset<T>& data, const int64_t* order, RowRange range, int64_t to);
 
  private:
   AlignedBuffer<T> x_, targets_, weights_;

@@ -94,10 +94,11 @@ void Trainer<T>::bind(const Dataset<T>& data, int64_t batch_size, bool shuffles,
   if (lbfgs_) lbfgs_->forget_value();
   if (shuffles_) {
     order_.resize(static_cast<size_t>(data.rows));
-    gatherer_.reserve(data, batch_size_);
+    gatherer_.reserve(data, model_.workspace_rows(batch_size_));
   }
   team_.begin(threads);
-  workspace_.reserve(team_.kernels<T>(), batch_size_, model_.in_features(), model_.layers(), true);
+  workspace_.reserve(team_.kernels<T>(), model_.workspace_rows(batch_size_), model_.in_features(),
+                     model_.layers(), true);
 }
 
 template <class T>
@@ -114,11 +115,15 @@ RunResult Trainer<T>::run(int64_t max_steps) {
     team_.wake(work(std::min(steps_left * batch_size_, data_.rows - position_)));
     const Batch<T> batch =
         shuffles_ ? gatherer_.batch(data_, rows) : BatchGatherer<T>::slice(data_, position_, rows);
-    const auto fetch = [this](RowRange range) {
-      gatherer_.copy(data_, order_.data() + position_, range);
+    const int64_t* order = shuffles_ ? order_.data() + position_ : nullptr;
+    const auto fetch = [this, order](RowRange range, int64_t to) {
+      gatherer_.copy(data_, order, range, to);
     };
+    const LossScale scale =
+        loss_.scale(rows, model_.out_features(), shuffles_ ? data_.targets : batch.targets,
+                    Reduction::kMean, order);
     LossValue loss{};
-    result.status = take_step(batch, shuffles_ ? RowTask(fetch) : RowTask(), loss);
+    result.status = take_step(batch, scale, shuffles_ ? Fetch(fetch) : Fetch(), loss);
     if (has_loss(result.status)) {
       result.loss_sum += loss.value * loss.weight;
       result.weight_sum += loss.weight;
@@ -148,7 +153,9 @@ RunResult Trainer<T>::step(const Batch<T>& batch) {
   team_.begin(threads);
   const StepTimer timer(chooser_, team_, work(batch.rows), !lbfgs_);
   if (lbfgs_) lbfgs_->forget_value();
-  result.status = take_step(batch, {}, loss);
+  const LossScale scale =
+      loss_.scale(batch.rows, model_.out_features(), batch.targets, Reduction::kMean);
+  result.status = take_step(batch, scale, {}, loss);
   if (has_loss(result.status)) {
     result.steps = result.status == RunStatus::kRunning ? 1 : 0;
     result.loss_sum = loss.value * loss.weight;
@@ -160,11 +167,13 @@ RunResult Trainer<T>::step(const Batch<T>& batch) {
 // The reference path of a step; everything before `update` leaves the network as it is, so that a
 // step which is interrupted or goes wrong was never taken.
 template <class T>
-RunStatus Trainer<T>::take_step(const Batch<T>& batch, const RowTask& fetch, LossValue& loss) {
+RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, const Fetch& fetch,
+                                LossValue& loss) {
   if (lbfgs_) return take_lbfgs_step(batch, loss);
-  loss = model_.differentiate(team_, workspace_, batch.x, batch.rows, batch.targets, loss_,
-                              Reduction::kMean, true, static_cast<uint64_t>(step_count), nullptr,
-                              gradient_.data(), fetch);
+  loss = model_.differentiate(team_, workspace_,
+                              {batch.x, batch.rows, batch.targets, loss_, scale, true,
+                               static_cast<uint64_t>(step_count), nullptr, fetch},
+                              gradient_.data());
   if (team_.interrupt().stop_requested()) return RunStatus::kInterrupted;
   if (!std::isfinite(loss.value)) return RunStatus::kLoss;
   if (!model_.batch_statistics_are_finite(workspace_)) return RunStatus::kStatistics;
@@ -182,12 +191,12 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, const RowTask& fetch, Los
           static_cast<double>(gradient_[i]) * static_cast<double>(gradient_[i]);
     }
   }
-  double scale = 1;
+  double gradient_scale = 1;
   if (options_.clip_norm > 0) {
-    scale = std::min(1.0, options_.clip_norm / (std::sqrt(summary.sum_of_squares) + 1e-6));
+    gradient_scale = std::min(1.0, options_.clip_norm / (std::sqrt(summary.sum_of_squares) + 1e-6));
   }
   learning_rate_ = scheduled_rate();
-  const RunStatus status = update(scale, summary.is_small && hyperparameters_are_tame());
+  const RunStatus status = update(gradient_scale, summary.is_small && hyperparameters_are_tame());
   if (status == RunStatus::kRunning) {
     model_.commit_running_statistics(workspace_);
     ++step_count;

@@ -75,8 +75,9 @@ class Trainer {
  private:
   class FullBatchObjective;
 
-  using RowTask = typename Mlp<T>::RowTask;
-  RunStatus take_step(const Batch<T>& batch, const RowTask& fetch, LossValue& loss);
+  using Fetch = typename Mlp<T>::Fetch;
+  RunStatus take_step(const Batch<T>& batch, const LossScale& scale, const Fetch& fetch,
+                      LossValue& loss);
   RunStatus take_lbfgs_step(const Batch<T>& batch, LossValue& loss);
   RunStatus update(double gradient_scale, bool is_bounded);
   void apply_optimizer();

@@ -99,6 +99,7 @@ class Loop:
         self._plan = plan
         self._history = trainer.history
         self._last_epoch = plan.first_epoch + plan.epochs
+        self._unrecorded = self._core.epoch - len(self._history.loss)
         self._best: Best | None = None
         if plan.early_stopping is not None:
             self._best = Best(plan.early_stopping, trainer.model)
@@ -131,6 +132,9 @@ class Loop:
                 self._reason = self._epoch()
                 if self._is_between_epochs:
                     self._checkpoints.epoch_end(self._core.epoch, is_last=self._reason is not None)
+        except BaseException:
+            self._forget_unrecorded()
+            raise
         finally:
             self._core.unbind()
             self._core.threads = threads_of_steps
@@ -169,6 +173,11 @@ class Loop:
             ended_by_callback=self._reason == "callback",
             best=self._best,
         )
+
+    def _forget_unrecorded(self) -> None:
+        # An interrupt can come between the end of an epoch and its record, or within that.
+        n_epochs = self._history.trim()
+        self._core.epoch = min(self._core.epoch, n_epochs + self._unrecorded)
 
     def _epoch(self) -> str | None:
         """Run an epoch; return why the training ends with it, or None."""

@@ -14,7 +14,14 @@ from chainrule import _core
 # Classes that hold what they are given.
 HOLDERS = {
     *("Callback", "DivergenceError", "Evaluation", "History", "Loss", "ModelFileError"),
-    *("Optimizer", "Progress", "Schedule", "kernels.BatchNorm", "kernels.DenseGradients", "kernels.LayerNorm"),
+    *(
+        "Optimizer",
+        "Progress",
+        "Schedule",
+        "kernels.BatchNorm",
+        "kernels.DenseGradients",
+        "kernels.LayerNorm",
+    ),
     "kernels.NormGradients",
 }
 # Settings and their defaults.

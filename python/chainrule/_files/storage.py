@@ -89,9 +89,14 @@ def _create_temporary(folder: str, name: str) -> tuple[int, str]:
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
             continue
-        # Between these lines another process can have taken the file for an abandoned one.
-        if _lock(handle) is not False and _is_file_at(handle, temporary):
-            return handle, temporary
+        try:
+            # Before it is locked, another process can have taken the file for an abandoned one.
+            if _lock(handle) is not False and _is_file_at(handle, temporary):
+                return handle, temporary
+        except BaseException:
+            os.close(handle)
+            os.unlink(temporary)
+            raise
         os.close(handle)
     raise OSError(errno.EBUSY, f"More than {_NAMES} processes are writing", f"{folder}/{name}")
 

@@ -16,7 +16,7 @@ def take_apart(data):
 
 def put_together(header, data):
     """Return the bytes of a file; the checksum is right, whatever else is wrong."""
-    strings = header["__metadata__"]
+    strings = header.get("__metadata__")
     if isinstance(strings, dict):
         strings = {"sha256": ZEROS, **strings}
         strings["sha256"] = ZEROS

@@ -95,7 +95,6 @@ def write(
     strings["content"] = json.dumps(
         metadata, allow_nan=False, sort_keys=True, separators=(",", ":")
     )
-    _parse(strings["content"])  # what cannot be read is not written
     header: dict[str, Any] = {"__metadata__": strings}
     data: list[memoryview] = []
     position = 0
@@ -112,6 +111,7 @@ def write(
         raise ValueError(
             f"metadata must fit in a header of {_LONGEST_HEADER} bytes, got {len(text)} bytes"
         )
+    _parse(strings["content"])  # what could not be read is not written
     head = bytearray(len(text).to_bytes(_LENGTH_BYTES, "little") + text)
     digest = hashlib.sha256(head)
     for piece in data:

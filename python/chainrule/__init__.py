@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from . import _threadpoolctl, kernels, runtime
 from ._callbacks import Callback, EarlyStopping, Progress
+from ._checkpoint import Checkpoint
 from ._core import __version__
-from ._errors import DivergenceError
+from ._errors import DivergenceError, ModelFileError
 from ._evaluation import Evaluation
 from ._history import History
 from ._layers import Activation, Dense
@@ -59,6 +60,7 @@ __all__ = [
     "AdamW",
     "BinaryCrossEntropy",
     "Callback",
+    "Checkpoint",
     "Constant",
     "Cosine",
     "CrossEntropy",
@@ -73,6 +75,7 @@ __all__ = [
     "InverseScaling",
     "Lion",
     "Loss",
+    "ModelFileError",
     "NAdam",
     "OneCycle",
     "Optimizer",

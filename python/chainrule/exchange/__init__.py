@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from ._c import to_c
+from ._onnx import to_onnx
+from ._skl2onnx import register_skl2onnx
 
-__all__ = ["to_c"]
+__all__ = ["register_skl2onnx", "to_c", "to_onnx"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .._mlp import MLP
     from .._typing import Floats
 
-# Words that can't begin the names in the file: they are whole names only with "_predict" behind.
+# With "_predict" behind it, it is no keyword; names that begin with "_" belong to the compiler.
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _TEST_ROWS = 8
 
@@ -90,9 +90,7 @@ def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "mo
     if not isinstance(name, str):
         raise TypeError(f"name must be a C identifier, got {type(name).__name__}")
     if not _IDENTIFIER.fullmatch(name):
-        raise ValueError(
-            f"name must be a C identifier that starts with a letter, got {name!r}"
-        )
+        raise ValueError(f"name must be a C identifier that starts with a letter, got {name!r}")
     arrays = [_prepare(part, i) for i, part in enumerate(layer_arrays(model))]
     activations = [_activation(layer, i, model.dtype) for i, layer in enumerate(model.layers)]
     dtype = model.dtype.name
@@ -127,7 +125,9 @@ def _prepare(part: dict[str, Floats], layer: int) -> dict[str, list[float]]:
             continue
         array = part[role]
         if not np.isfinite(array).all():
-            raise ValueError(f"model must have finite numbers, got others in {role} of layer {layer}")
+            raise ValueError(
+                f"model must have finite numbers, got others in {role} of layer {layer}"
+            )
         tiny = np.abs(array) < np.finfo(array.dtype).tiny
         array = np.where(tiny, np.copysign(array.dtype.type(0), array), array)
         if role == "running_variance":

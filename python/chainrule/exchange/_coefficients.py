@@ -19,12 +19,8 @@ COEFFICIENTS: dict[str, dict[str, str]] = {
         "EXP_MIN": "-0x1.5d589ep6",
         "EXP_MAX": "0x1.62e42ep6",
         "POWER_MAX": "0x1.601e66p6",
-        "EXP": (
-            "0x1.fffffcp-2 0x1.555492p-3 0x1.5558f2p-5 0x1.1239e4p-7 0x1.6a2458p-10"
-        ),
-        "EXP_DOUBLED": (
-            "0x1.fffffcp0 0x1.555492p0 0x1.5558f2p-1 0x1.1239e4p-2 0x1.6a2458p-4"
-        ),
+        "EXP": ("0x1.fffffcp-2 0x1.555492p-3 0x1.5558f2p-5 0x1.1239e4p-7 0x1.6a2458p-10"),
+        "EXP_DOUBLED": ("0x1.fffffcp0 0x1.555492p0 0x1.5558f2p-1 0x1.1239e4p-2 0x1.6a2458p-4"),
         "TANH": (
             "-0x1.55554cp-2 0x1.110eccp-3 -0x1.b9bb82p-5 0x1.627c42p-6 -0x1.0d04a2p-7 "
             "0x1.4b8a3ap-9 -0x1.c88798p-12"

@@ -37,18 +37,17 @@ def to_onnx(
     The input is ``X``, of shape (batch, in_features) with any number of rows and of the model's
     dtype. Outputs depend on `task`:
 
-    ============== ================= =====================================================
-    task           output            what it is
-    ============== ================= =====================================================
-    None           ``outputs``       as :meth:`MLP.predict` has it: logits, values
-    ``regressor``  ``variable``      the same
-    ``classifier`` ``label``         (batch,): the most probable class, the first if several
-    \\              ``probabilities`` (batch, n_classes): softmax of the logits; of one logit,
-                                     1 - sigmoid and sigmoid
-    ``multilabel`` ``label``         (batch, out_features): 1 where the probability is above
-                                     0.5, else 0
-    \\              ``probabilities`` (batch, out_features): sigmoid of the logits
-    ============== ================= =====================================================
+    None
+        ``outputs``, as :meth:`MLP.predict` has it: logits, values.
+    "regressor"
+        ``variable``, the same.
+    "classifier"
+        ``label``, of shape (batch,), the most probable class, the first of several; and
+        ``probabilities``, of shape (batch, n_classes), the softmax of the logits, or, of a single
+        logit, 1 - sigmoid and sigmoid.
+    "multilabel"
+        ``label``, of shape (batch, out_features), 1 where the probability is above 0.5, else 0; and
+        ``probabilities``, of the same shape, the sigmoid of the logits.
 
     The names are those that skl2onnx gives to scikit-learn's estimators.
 
@@ -123,7 +122,9 @@ def _import_onnx() -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise ImportError("to_onnx needs the package onnx: pip install 'chainrule[onnx]'") from error
+        raise ImportError(
+            "to_onnx needs the package onnx: pip install 'chainrule[onnx]'"
+        ) from error
     return onnx
 
 

@@ -76,9 +76,9 @@ class Graph:
                 array = array.astype(self.dtype)
         if name is None:
             for known, present in self.constants.items():
-                if present.ndim == 0 and array.ndim == 0 and present.dtype == array.dtype:
-                    if present.tobytes() == array.tobytes():
-                        return known
+                is_number = present.shape == array.shape == () and present.dtype == array.dtype
+                if is_number and present.tobytes() == array.tobytes():
+                    return known
             name = f"constant_{len(self.constants)}"
         name = self.prefix + name
         self.constants[name] = array
@@ -151,9 +151,7 @@ def _normal_cdf(graph: Graph, x: str) -> str:
         smooth = graph.add("Add", graph.add("Mul", smooth, q), coefficient)
     power = graph.add("Exp", graph.add("Mul", graph.add("Mul", a, a), -0.5))
     tail = graph.add("Mul", graph.add("Div", smooth, sum_), power)
-    return graph.add(
-        "Where", graph.add("Less", x, 0.0), tail, graph.add("Sub", 1.0, tail)
-    )
+    return graph.add("Where", graph.add("Less", x, 0.0), tail, graph.add("Sub", 1.0, tail))
 
 
 def _gelu_tanh(graph: Graph, x: str, parameter: float) -> str:
@@ -257,7 +255,10 @@ def add_labels(
     """
     if is_multilabel:
         return graph.add(
-            "Cast", graph.add("Greater", probabilities, 0.5), output=output, to=7  # int64
+            "Cast",
+            graph.add("Greater", probabilities, 0.5),
+            output=output,
+            to=7,  # int64
         )
     index = graph.add("ArgMax", probabilities, axis=1, keepdims=0)
     return graph.add("Gather", graph.constant(classes, "classes"), index, output=output, axis=0)

@@ -88,7 +88,7 @@ def parameter_array(value: Any, argument: str, shape: tuple[int | None, ...]) ->
     fits = array.ndim == len(shape) and all(
         want is None or want == have for want, have in zip(shape, array.shape, strict=False)
     )
-    if array.dtype.kind != "f" or not fits:
+    if array.dtype.kind != "f" or not fits or 0 in array.shape:
         sizes = ", ".join("n" if size is None else str(size) for size in shape)
         comma = "," if len(shape) == 1 else ""
         raise ValueError(

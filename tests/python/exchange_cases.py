@@ -104,4 +104,8 @@ def assert_within(got, bound: Rounded, what=""):
     assert got.shape == bound.value.shape, what
     error = bound.error * (2.0 if got.dtype == np.float64 else 1.0)
     off = np.abs(got.astype(np.float64) - bound.value)
-    assert (off <= error).all(), f"{what}: {np.max(off / error):.3g} times the bound"
+    wrong = off > error
+    assert not wrong.any(), (
+        f"{what}: {wrong.sum()} of {wrong.size} off, at worst by {np.max(off - error):.3g}, "
+        f"the first at {np.argwhere(wrong)[0]}: {got[wrong][0]!r} for {bound.value[wrong][0]!r}"
+    )

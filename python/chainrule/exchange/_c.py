@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core, runtime
-from . import _c_functions
+from ._c_functions import ACTIVATION_FUNCTIONS, TYPES, array, number, pieces
 from ._coefficients import NORM_EPSILON, rounded
 from ._parts import ROLES, layer_activation, layer_arrays, require_model
 
@@ -95,7 +95,7 @@ def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "mo
     activations = [_activation(layer, i, model.dtype) for i, layer in enumerate(model.layers)]
     dtype = model.dtype.name
     fuses_products = runtime.active_variant() != "baseline"
-    functions = _c_functions.pieces(
+    functions = pieces(
         {"dense", "absolute", "flushed"}
         | {f"{layer.norm}_norm" for layer in model.layers if layer.norm}
         | {function for function, _ in activations if function}
@@ -156,11 +156,11 @@ def _activation(layer: Dense, index: int, dtype: np.dtype[Any]) -> tuple[str | N
             f"model must have parameters of activations that fit in {dtype}, "
             f"got {activation} in layer {index}"
         )
-    return _c_functions.ACTIVATION_FUNCTIONS.get(activation.name, activation.name), parameter
+    return ACTIVATION_FUNCTIONS.get(activation.name, activation.name), parameter
 
 
 def _opening(model: MLP, name: str) -> str:
-    real = _c_functions.TYPES[model.dtype.name]["real"]
+    real = TYPES[model.dtype.name]["real"]
     widths = "-".join(str(n) for n in (model.in_features, *(d.out_features for d in model.layers)))
     stack = sum(_buffers(model)) * model.dtype.itemsize
     return f"""\
@@ -205,7 +205,7 @@ def _numbers(arrays: list[dict[str, list[float]]], dtype: str) -> str:
     lines = []
     for i, part in enumerate(arrays):
         for role, values in part.items():
-            text = _c_functions.array(values, dtype)
+            text = array(values, dtype)
             lines.append(f"static const real {role}_{i}[] = {{\n  {text}}};")
     return "\n".join(lines) + "\n"
 
@@ -224,7 +224,7 @@ def _predict(
 ) -> str:
     """Return the function that people call."""
     dtype = model.dtype.name
-    real = _c_functions.TYPES[dtype]["real"]
+    real = TYPES[dtype]["real"]
     last = len(model.layers) - 1
     even, odd = _buffers(model)
     lines = [
@@ -256,7 +256,7 @@ def _predict(
                 f"scale_{i}, shift_{i});"
             )
         if function:
-            value = _c_functions.number(parameter, dtype)
+            value = number(parameter, dtype)
             lines.append(f"  activate({to}, {n}, {function}, {value});")
         width = n
     return "\n".join([*lines, "  return 0;", "}", ""])
@@ -286,7 +286,7 @@ def _self_test(model: MLP, name: str) -> str:
         )
         for a in (inputs, outputs)
     )
-    kind = _c_functions.TYPES[dtype.name]["bits"]
+    kind = TYPES[dtype.name]["bits"]
     return f"""\
 #ifdef CHAINRULE_TEST
 #include <stdio.h>

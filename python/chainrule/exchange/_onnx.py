@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from .. import _arguments, _core
-from . import _onnx_graph
+from ._onnx_graph import Graph, add_labels, add_network, add_probabilities, class_labels
 from ._parts import require_model
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def to_onnx(
             f"model must have less than 2 GiB of parameters, which is what an ONNX file holds, "
             f"got {model.n_parameters} of {model.dtype}"
         )
-    graph = _onnx_graph.Graph(model.dtype)
+    graph = Graph(model.dtype)
     outputs = _add_outputs(graph, model, task, classes)
     proto = _model_proto(onnx, graph, model, outputs, opset)
     onnx.checker.check_model(proto, full_check=True)
@@ -132,26 +132,26 @@ Output: TypeAlias = tuple[str, str, list[str | int]]  # name, kind of element, s
 
 
 def _add_outputs(
-    graph: _onnx_graph.Graph, model: MLP, task: Task | None, classes: npt.ArrayLike | None
+    graph: Graph, model: MLP, task: Task | None, classes: npt.ArrayLike | None
 ) -> list[Output]:
     """Add the network and what the task asks for; describe the outputs."""
     n = model.out_features
-    logits = _onnx_graph.add_network(graph, model, "X")
+    logits = add_network(graph, model, "X")
     if task not in ("classifier", "multilabel"):
         name = "variable" if task == "regressor" else "outputs"
         graph.add("Identity", logits, output=name)
         return [(name, "real", ["batch", n])]
     is_multilabel = task == "multilabel"
     n_probabilities = max(n, 1 if is_multilabel else 2)
-    labels = _onnx_graph.class_labels(
+    labels = class_labels(
         np.arange(n_probabilities) if classes is None else classes, n_probabilities, "classes"
     )
     probabilities = graph.add(
         "Identity",
-        _onnx_graph.add_probabilities(graph, logits, n, is_multilabel),
+        add_probabilities(graph, logits, n, is_multilabel),
         output="probabilities",
     )
-    _onnx_graph.add_labels(graph, probabilities, labels, is_multilabel, "label")
+    add_labels(graph, probabilities, labels, is_multilabel, "label")
     kind = "string" if labels.dtype == object else "int64"
     return [
         ("label", kind, ["batch", n] if is_multilabel else ["batch"]),
@@ -160,7 +160,7 @@ def _add_outputs(
 
 
 def _model_proto(
-    onnx: Any, graph: _onnx_graph.Graph, model: MLP, outputs: list[Output], opset: int
+    onnx: Any, graph: Graph, model: MLP, outputs: list[Output], opset: int
 ) -> ModelProto:
     helper, types = onnx.helper, onnx.TensorProto
     real = types.DOUBLE if model.dtype == np.float64 else types.FLOAT

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _arguments
-from . import _onnx_graph
 from ._onnx import OLDEST_OPSET
+from ._onnx_graph import Graph, add_labels, add_network, add_probabilities, class_labels
 
 if TYPE_CHECKING:
     from .._mlp import MLP
@@ -78,7 +78,7 @@ def _is_multilabel(estimator: Any) -> bool:
 
 def _labels(estimator: Any) -> Any:
     classes = np.asarray(estimator.classes_)
-    return _onnx_graph.class_labels(classes, len(classes), "classes_")
+    return class_labels(classes, len(classes), "classes_")
 
 
 def _classifier_shapes(operator: Any) -> None:
@@ -117,17 +117,17 @@ def _types(operator: Any, model: MLP) -> tuple[int, int]:
     return inner, TensorProto.DOUBLE if is_double else TensorProto.FLOAT
 
 
-def _begin(scope: Any, operator: Any) -> tuple[_onnx_graph.Graph, str]:
+def _begin(scope: Any, operator: Any) -> tuple[Graph, str]:
     """Return a graph with the network of the estimator, and the name of its outputs."""
     model = operator.raw_operator.model_
     inner, _ = _types(operator, model)
-    graph = _onnx_graph.Graph(model.dtype, prefix=f"{scope.get_unique_variable_name('chainrule')}_")
+    graph = Graph(model.dtype, prefix=f"{scope.get_unique_variable_name('chainrule')}_")
     # The pipeline may compute in another type.
     x = graph.add("Cast", operator.inputs[0].full_name, to=inner)
-    return graph, _onnx_graph.add_network(graph, model, x)
+    return graph, add_network(graph, model, x)
 
 
-def _finish(graph: _onnx_graph.Graph, scope: Any, container: Any) -> None:
+def _finish(graph: Graph, scope: Any, container: Any) -> None:
     """Put nodes and constants into the pipeline's model."""
     from onnx.helper import np_dtype_to_tensor_dtype
 
@@ -157,10 +157,8 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     graph, logits = _begin(scope, operator)
     is_multilabel = _is_multilabel(estimator)
     label, probabilities = (output.full_name for output in operator.outputs)
-    computed = _onnx_graph.add_probabilities(
-        graph, logits, estimator.model_.out_features, is_multilabel
-    )
-    _onnx_graph.add_labels(graph, computed, _labels(estimator), is_multilabel, label)
+    computed = add_probabilities(graph, logits, estimator.model_.out_features, is_multilabel)
+    add_labels(graph, computed, _labels(estimator), is_multilabel, label)
     graph.add("Cast", computed, output=probabilities, to=_types(operator, estimator.model_)[1])
     _finish(graph, scope, container)
 

@@ -123,7 +123,7 @@ def _import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise ImportError("this needs PyTorch: pip install torch") from error
+        raise ImportError("this needs PyTorch: pip install 'chainrule[torch]'") from error
     return torch
 
 
@@ -218,7 +218,7 @@ def _activation(nn: Any, item: Any, place: str, dtype: str) -> Activation | None
         least = _SOFTPLUS_THRESHOLDS[dtype]
         if item.beta != 1 or not item.threshold >= least:
             raise _refusal(
-                item, place, f"beta must be 1 and threshold at least {least:g} ({dtype})"
+                item, place, f"beta must be 1 and threshold at least {least:g} in {dtype}"
             )
         return Activation("softplus")
     return None

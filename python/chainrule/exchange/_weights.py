@@ -126,7 +126,8 @@ def from_sklearn(estimator: Any) -> MLP:
     >>> import chainrule as cr
     >>> from sklearn.neural_network import MLPRegressor
     >>> X = [[0.0], [1.0], [2.0]]
-    >>> estimator = MLPRegressor([4], solver="lbfgs", random_state=0).fit(X, [0.0, 1.0, 2.0])
+    >>> estimator = MLPRegressor(hidden_layer_sizes=[4], solver="lbfgs", random_state=0)
+    >>> estimator = estimator.fit(X, [0.0, 1.0, 2.0])
     >>> model = cr.exchange.from_sklearn(estimator)
     >>> bool(abs(model.predict(X)[:, 0] - estimator.predict(X)).max() < 1e-12)
     True

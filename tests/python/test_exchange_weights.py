@@ -110,7 +110,7 @@ def test_the_package_alone_does_not_import_the_exchange():
     code = (
         "import sys, chainrule\n"
         "assert 'chainrule.exchange' not in sys.modules\n"
-        "assert 'exchange' in dir(chainrule.exchange.to_c.__module__) or chainrule.exchange\n"
+        "chainrule.exchange.to_c\n"
         "assert 'chainrule.exchange' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core, runtime
-from ._c_functions import ACTIVATION_FUNCTIONS, TYPES, array, number, pieces
+from ._c_functions import ACTIVATION_FUNCTIONS, TYPES, array_text, number_text, pieces
 from ._coefficients import NORM_EPSILON, rounded
 from ._parts import ROLES, layer_activation, layer_arrays, require_model
 
@@ -113,7 +113,7 @@ def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "mo
         ]
     )
     if path is not None:
-        Path(path).write_text(text, encoding="ascii")
+        Path(path).write_text(text, encoding="ascii", newline="\n")
     return text
 
 
@@ -205,7 +205,7 @@ def _numbers(arrays: list[dict[str, list[float]]], dtype: str) -> str:
     lines = []
     for i, part in enumerate(arrays):
         for role, values in part.items():
-            text = array(values, dtype)
+            text = array_text(values, dtype)
             lines.append(f"static const real {role}_{i}[] = {{\n  {text}}};")
     return "\n".join(lines) + "\n"
 
@@ -256,7 +256,7 @@ def _predict(
                 f"scale_{i}, shift_{i});"
             )
         if function:
-            value = number(parameter, dtype)
+            value = number_text(parameter, dtype)
             lines.append(f"  activate({to}, {n}, {function}, {value});")
         width = n
     return "\n".join([*lines, "  return 0;", "}", ""])

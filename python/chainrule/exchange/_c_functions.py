@@ -313,7 +313,7 @@ static void batch_norm(real *y, size_t n, const real *mean, const real *inverse,
 ACTIVATION_FUNCTIONS = {"tanh": "tanh_activation"}
 
 
-def number(value: float, dtype: str) -> str:
+def number_text(value: float, dtype: str) -> str:
     """Write an element exactly: hexadecimal, zero and whole numbers short."""
     suffix = TYPES[dtype]["suffix"]
     if value == int(value) and abs(value) < 1000:
@@ -376,16 +376,16 @@ def _constants(used: set[str], dtype: str) -> str:
         lines.append(f"#define MANTISSA_BITS {names['mantissa_bits']}")
     for name, value in numbers.items():
         if name in used:
-            text = number(value, dtype)
+            text = number_text(value, dtype)
             lines.append(f"#define {name} {f'({text})' if value < 0 else text}")
     for name, values in arrays.items():
         if name in used:
-            lines.append(f"static const real {name}[] = {{{array(values, dtype)}}};")
+            lines.append(f"static const real {name}[] = {{{array_text(values, dtype)}}};")
     return "\n".join(lines)
 
 
-def array(values: list[float], dtype: str) -> str:
+def array_text(values: list[float], dtype: str) -> str:
     """Write elements, a few on each line."""
     per_line = 8 if dtype == "float32" else 4
     rows = [values[i : i + per_line] for i in range(0, len(values), per_line)]
-    return ",\n  ".join(", ".join(number(value, dtype) for value in row) for row in rows)
+    return ",\n  ".join(", ".join(number_text(value, dtype) for value in row) for row in rows)

@@ -28,11 +28,11 @@ def from_state_dict(
     """Make a model of the parameters that a PyTorch module saves with ``state_dict()``.
 
     The dictionary is in the order of the layers, as ``state_dict()`` makes it when a module defines
-    them so (files may be in another one: safetensors sorts by name). An entry ``weight`` of two dimensions is a Linear's, transposed to (in_features,
-    out_features); one of one dimension scales a normalization: BatchNorm1d's with running
-    statistics beside it, LayerNorm's without. What a state dictionary does not say is taken as
-    chainrule has it: the order Linear, normalization, activation; eps=1e-5 and momentum=0.1; no
-    dropout. :func:`from_torch` checks all that.
+    them so (files may be in another one: safetensors sorts by name). An entry ``weight`` of two
+    dimensions is a Linear's, transposed to (in_features, out_features); one of one dimension scales
+    a normalization: BatchNorm1d's with running statistics beside it, LayerNorm's without. What a
+    state dictionary does not say is taken as chainrule has it: the order Linear, normalization,
+    activation; eps=1e-5 and momentum=0.1; no dropout. :func:`from_torch` checks all that.
 
     Parameters
     ----------

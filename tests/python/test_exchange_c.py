@@ -164,10 +164,10 @@ def test_bits_of_activations(activation, dtype, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_bits_of_activations_over_millions(activation, dtype, tmp_path):
+def test_bits_of_activations_over_a_million(activation, dtype, tmp_path):
     model = one_to_one(activation, dtype)
     predict = build(model, tmp_path, COMPILERS[0], ["-O3", "-march=native"])
-    assert_same(predict, model, arguments(dtype, 3_000_000)[:, None])
+    assert_same(predict, model, arguments(dtype, 1_000_000)[:, None])
 
 
 @settings(

@@ -5,10 +5,12 @@
 
 Models are :class:`MLP`; :mod:`chainrule.kernels` has their arithmetic over plain arrays, and
 :mod:`chainrule.runtime` tells and chooses the variant of the kernels that runs, and on how many
-threads.
+threads. :mod:`chainrule.exchange` takes models from and to PyTorch, scikit-learn, ONNX and C.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from . import _threadpoolctl, kernels, runtime
 from ._callbacks import Callback, EarlyStopping, Progress
@@ -45,6 +47,9 @@ from ._training import Trainer
 
 # A wrong CHAINRULE_VARIANT raises here, not in the middle of a program.
 runtime.active_variant()
+
+if TYPE_CHECKING:
+    from . import exchange
 
 _threadpoolctl.register()
 
@@ -88,6 +93,16 @@ __all__ = [
     "StepDecay",
     "Trainer",
     "__version__",
+    "exchange",
     "kernels",
     "runtime",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `exchange` when it is first used: training does not need it."""
+    if name == "exchange":
+        from importlib import import_module
+
+        return import_module("chainrule.exchange")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

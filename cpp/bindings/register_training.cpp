@@ -87,6 +87,11 @@ void register_trainer(py::module_& module, const char* name) {
       .def_property(
           "learning_rate_scale", [](const Bound& self) { return self.trainer.learning_rate_scale; },
           [](Bound& self, double scale) { self.trainer.learning_rate_scale = scale; })
+      .def_property(
+          "divides_penalty", [](const Bound& self) { return self.trainer.divides_penalty; },
+          [](Bound& self, bool divides) { self.trainer.divides_penalty = divides; })
+      .def_property_readonly("evaluations",
+                             [](const Bound& self) { return self.trainer.evaluations; })
       .def_property_readonly("learning_rate",
                              [](const Bound& self) { return self.trainer.learning_rate(); })
       .def_property_readonly(

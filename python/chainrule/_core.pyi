@@ -268,7 +268,10 @@ class _Trainer:
     step_count: int  # steps taken
     learning_rate_scale: float  # multiplies the schedule (reduce-on-plateau)
     threads: int  # of the next step or run
+    divides_penalty: bool  # by the weight of each batch, as the mean loss is; not for L-BFGS
 
+    @property
+    def evaluations(self) -> int: ...  # of the loss by L-BFGS
     @property
     def learning_rate(self) -> float: ...  # of the last step
     @property

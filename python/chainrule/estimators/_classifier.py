@@ -13,12 +13,12 @@ from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from .._losses import BinaryCrossEntropy, CrossEntropy
 from ._base import BaseMLP
-from ._labels import LabelTargets
+from ._labels import LabelTargets, distinct
 from ._link import Link
 
 if TYPE_CHECKING:
@@ -312,8 +312,10 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         if not hasattr(self, "classes_"):
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-            self._learn_classes(y if type_of_target(y).startswith("multilabel") else classes)
-        elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
+            if not type_of_target(y).startswith("multilabel"):
+                self._is_multilabel = self._sparse_targets = False
+                self.classes_, _ = distinct(np.asarray(classes))
+        elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
             raise ValueError(
                 f"classes must be those of the last call to fit or partial_fit, {self.classes_}, "
                 f"got {classes}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import column_or_1d, compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.multiclass import type_of_target
 
 from .._losses import BinaryCrossEntropy, CrossEntropy
 from ._base import BaseMLP
@@ -23,66 +23,81 @@ if TYPE_CHECKING:
 class LabelTargets(BaseMLP):
     """Base of the classifier; not used by itself."""
 
+    _is_multilabel: bool
+    _sparse_targets: bool
+
     # --- targets ---------------------------------------------------------------------------------
 
     def _read_targets(self, y: Any, incremental: bool, is_first: bool) -> npt.NDArray[Any]:
-        y = self._checked_labels(y, warn=True)
-        learned = hasattr(self, "classes_")
-        if not learned or not (self.warm_start or incremental):
-            self._learn_classes(y)
-        elif type_of_target(y).startswith("multilabel") != self._is_multilabel:
+        y, is_multilabel = self._checked_labels(y, warn=True)
+        present, numbers = (None, None) if is_multilabel else distinct(y)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._is_multilabel = is_multilabel
+            self._sparse_targets = issparse(y)
+            self.classes_ = np.arange(y.shape[1]) if present is None else present
+        elif is_multilabel != self._is_multilabel:
             raise ValueError("y must be of the kind of the fit that goes on: labels or indicators")
-        elif not self._is_multilabel:
-            present = unique_labels(y)
-            if self.warm_start and set(present) != set(self.classes_):
-                raise ValueError(
-                    "warm_start can only be used where y has the same classes as in the previous "
-                    f"call to fit: {self.classes_}, got {present}"
-                )
-        return self._encode(y, "y")
+        elif self.warm_start and present is not None and set(present) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where y has the same classes as in the previous "
+                f"call to fit: {self.classes_}, got {present}"
+            )
+        return self._encode(y, present, numbers, "y")
 
-    def _checked_labels(self, y: Any, warn: bool = False) -> Any:
+    def _checked_labels(self, y: Any, warn: bool = False) -> tuple[Any, bool]:
+        """Check the kind of y; return it and whether it is one of several labels."""
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y.toarray() if issparse(y) else y, warn=warn)
-        check_classification_targets(y)
-        if type_of_target(y) == "multiclass-multioutput":
+        kind = type_of_target(y, input_name="y", raise_unknown=True)
+        if kind.startswith("continuous"):
             raise ValueError(
-                "Multioutput target data is not supported: y must be labels of shape "
-                "(n_samples,) or indicators of shape (n_samples, n_labels)"
+                f"Unknown label type: {kind}. y must hold classes, got values as of a regression"
             )
-        return y
+        if kind == "multiclass-multioutput":
+            raise ValueError(
+                "Multioutput target data is not supported: y must be labels of shape (n_samples,) "
+                "or indicators of shape (n_samples, n_labels)"
+            )
+        return y, kind.startswith("multilabel")
 
-    def _learn_classes(self, y: Any) -> None:
-        self._is_multilabel = type_of_target(y).startswith("multilabel")
-        self._sparse_targets = issparse(y)
-        self.classes_ = np.arange(y.shape[1]) if self._is_multilabel else unique_labels(y)
+    def _encode(
+        self,
+        y: Any,
+        present: npt.NDArray[Any] | None,
+        numbers: npt.NDArray[np.intp] | None,
+        argument: str,
+    ) -> npt.NDArray[Any]:
+        """Turn labels into numbers, (n_samples, 1) or (n_samples,), or indicators into floats.
 
-    def _encode(self, y: Any, argument: str) -> npt.NDArray[Any]:
-        """Turn labels into numbers, (n_samples, 1) or (n_samples,), or indicators into floats."""
-        if self._is_multilabel:
+        `present` are the distinct labels and `numbers` says which of them each row has.
+        """
+        n_classes = len(self.classes_)
+        if present is None or numbers is None:
             indicators = y.toarray() if issparse(y) else np.asarray(y)
-            if indicators.shape[1] != len(self.classes_):
+            if indicators.shape[1] != n_classes:
                 raise ValueError(
-                    f"{argument} must have {len(self.classes_)} labels, as before, "
-                    f"got {indicators.shape[1]}"
+                    f"{argument} must have {n_classes} labels, as before, got {indicators.shape[1]}"
                 )
             return np.asarray(indicators, np.float64)
-        present = unique_labels(y)
         unknown = np.setdiff1d(present, self.classes_, assume_unique=True)
         if len(unknown):
             raise ValueError(
                 f"`{argument}` has classes not in `self.classes_`: {unknown}, "
                 f"expected some of {self.classes_}"
             )
-        labels: npt.NDArray[np.int32] = np.searchsorted(self.classes_, y).astype(np.int32)
+        labels: npt.NDArray[Any] = np.searchsorted(self.classes_, present)[numbers]
         if self._uses_softmax():
-            return labels
-        if len(self.classes_) <= 2:
+            return labels.astype(np.int32)
+        if n_classes <= 2:
             return labels.astype(np.float64).reshape(-1, 1)
-        return np.asarray(labels[:, np.newaxis] == np.arange(len(self.classes_)), np.float64)
+        return np.asarray(labels[:, np.newaxis] == np.arange(n_classes), np.float64)
 
     def _read_evaluation_targets(self, y: Any) -> npt.NDArray[Any]:
-        return self._encode(self._checked_labels(y), "eval_set")
+        y, is_multilabel = self._checked_labels(y)
+        if is_multilabel != self._is_multilabel:
+            raise ValueError("y of eval_set must be of the kind of y: labels or indicators")
+        present, numbers = (None, None) if is_multilabel else distinct(y)
+        return self._encode(y, present, numbers, "eval_set")
 
     def _row_weights(self, y: Any, incremental: bool) -> npt.NDArray[np.float64] | None:
         if self.class_weight is None:
@@ -92,7 +107,7 @@ class LabelTargets(BaseMLP):
                 "class_weight must not be 'balanced' for partial_fit, which sees a part of the "
                 "rows; give a dict, for example of compute_class_weight('balanced', ...)"
             )
-        y = self._checked_labels(y)
+        y, _ = self._checked_labels(y)
         weights: npt.NDArray[np.float64] = compute_sample_weight(self.class_weight, y)
         return weights
 
@@ -139,3 +154,12 @@ class LabelTargets(BaseMLP):
         outputs = self.model_._outputs(data.x, self.n_threads or 0)
         right = outputs.argmax(axis=1) == data.targets.argmax(axis=1)
         return float(np.average(right, weights=data.weights))
+
+
+def distinct(y: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
+    """Return the sorted distinct labels, and for each row which of them it has."""
+    try:
+        return np.unique(y, return_inverse=True)
+    except TypeError:
+        kinds = sorted({type(label).__name__ for label in y})
+        raise ValueError(f"y must hold labels of one type, got {', '.join(kinds)}") from None

@@ -28,7 +28,16 @@ from .._mlp import MLP
 from .._optimizers import LBFGS, OPTIMIZERS, Optimizer
 from .._schedules import Schedule
 from .._training import Trainer
-from . import _data, _recipe, _state
+from ._data import Rows, dtypes, evaluation_sets, row_weights
+from ._recipe import (
+    core_seed,
+    dense_layers,
+    hidden_sizes,
+    initial_weights,
+    make_optimizer,
+    without_initializer,
+)
+from ._state import pack, unpack
 from ._watch import Plan, Watch, WatchLBFGS
 
 if TYPE_CHECKING:
@@ -126,12 +135,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         eval_set: Any = None,
         eval_sample_weight: Any = None,
     ) -> Any:
-        sizes = _recipe.hidden_sizes(self.hidden_layer_sizes)
+        sizes = hidden_sizes(self.hidden_layer_sizes)
         uses_lbfgs = self.optimizer is None and self.solver == "lbfgs"
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         is_first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        dtype = _data.dtypes(self.dtype) if is_first else self.model_.dtype
+        dtype = dtypes(self.dtype) if is_first else self.model_.dtype
         X, y = validate_data(
             self,
             X,
@@ -143,13 +152,13 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             order="C",
             reset=is_first,
         )
-        weights = _data.row_weights(sample_weight, X)
+        weights = row_weights(sample_weight, X)
         targets = self._read_targets(y, incremental, is_first)
         of_targets = self._row_weights(y, incremental)
         if of_targets is not None:
             weights = (of_targets if weights is None else of_targets * weights).astype(X.dtype)
         x: Floats = X.toarray(order="C") if issparse(X) else X
-        sets = _data.evaluation_sets(self, eval_set, eval_sample_weight, X.dtype)
+        sets = evaluation_sets(self, eval_set, eval_sample_weight, X.dtype)
         random_state = check_random_state(self.random_state)
         if is_first:
             self._start(sizes, x, random_state)
@@ -157,7 +166,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             self._synchronize()
             self._require_same_network(sizes)
         self._train(
-            _data.Rows(x, targets, weights),
+            Rows(x, targets, weights),
             random_state,
             incremental=incremental,
             uses_lbfgs=uses_lbfgs,
@@ -168,15 +177,13 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _start(self, sizes: list[int], x: Floats, random_state: np.random.RandomState) -> None:
         """Make the network, with scikit-learn's initial weights, and empty records."""
         objective = self._objective()
-        layers = _recipe.dense_layers(
-            sizes, self._out_features(), self.activation, self.dropout, self.norm
-        )
-        drawn = _recipe.initial_weights(layers, x.shape[1], self.activation, random_state)
+        layers = dense_layers(sizes, self._out_features(), self.activation, self.dropout, self.norm)
+        drawn = initial_weights(layers, x.shape[1], self.activation, random_state)
         # Nothing is drawn that scikit-learn does not draw, unless something else needs it: a
         # RandomState then goes on as theirs does.
         needs_seed = any(layer.dropout for layer in layers) or None in drawn
-        layers = _recipe.without_initializer(layers, drawn)
-        seed = _recipe.core_seed(random_state) if needs_seed else 0
+        layers = without_initializer(layers, drawn)
+        seed = core_seed(random_state) if needs_seed else 0
         model = MLP([x.shape[1], *layers], dtype=x.dtype, seed=seed)
         for weight, bias, numbers in zip(model.weights, model.biases, drawn, strict=True):
             if numbers is not None and bias is not None:
@@ -221,12 +228,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
 
     def _train(
         self,
-        rows: _data.Rows,
+        rows: Rows,
         random_state: np.random.RandomState,
         *,
         incremental: bool,
         uses_lbfgs: bool,
-        sets: list[_data.Rows],
+        sets: list[Rows],
     ) -> None:
         objective = self._objective()
         stops_early = bool(self.early_stopping) and not uses_lbfgs
@@ -288,14 +295,14 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _make_trainer(
         self,
         objective: Objective,
-        rows: _data.Rows,
+        rows: Rows,
         random_state: np.random.RandomState,
         incremental: bool,
         uses_lbfgs: bool,
     ) -> Trainer:
         """Return the trainer; that of the last fit when that is to go on."""
         penalty = self.alpha / objective.gradient
-        optimizer = _recipe.make_optimizer(self, objective)
+        optimizer = make_optimizer(self, objective)
         if incremental and optimizer.schedule().needs_epochs:
             raise ValueError(
                 "partial_fit needs a learning rate that does not depend on the number of epochs, "
@@ -311,7 +318,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             same = (objective.loss, optimizer, penalty)
             if same == (last.loss, last.optimizer, last._settings.l2):
                 return last
-        seed = _recipe.core_seed(random_state) if self.shuffle and not uses_lbfgs else 0
+        seed = core_seed(random_state) if self.shuffle and not uses_lbfgs else 0
         trainer = Trainer(
             self.model_, loss=objective.loss, optimizer=optimizer, l2=penalty, seed=seed
         )
@@ -319,7 +326,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self._trainer = trainer
         return trainer
 
-    def _scorer(self, validation: _data.Rows | None) -> Callable[[Progress], float]:
+    def _scorer(self, validation: Rows | None) -> Callable[[Progress], float]:
         assert validation is not None
         data = validation.checked(self.model_.dtype)
 
@@ -334,7 +341,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
 
         return score
 
-    def _recorder(self, trainer: Trainer, sets: list[_data.Rows]) -> Callable[[Progress], None]:
+    def _recorder(self, trainer: Trainer, sets: list[Rows]) -> Callable[[Progress], None]:
         """Return what evaluates the sets after an epoch; the last one the core has evaluated."""
         names = [f"validation_{i}" for i in range(len(sets))]
         records: dict[str, dict[str, list[float]]] = {
@@ -414,10 +421,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     # --- protocol --------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        return _state.pack(self, super().__getstate__())
+        return pack(self, super().__getstate__())
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(_state.unpack(self, state))
+        super().__setstate__(unpack(self, state))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

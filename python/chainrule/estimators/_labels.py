@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,9 +116,13 @@ class LabelTargets(BaseMLP):
         if self._is_multilabel:
             return None
         labels = targets.argmax(axis=1) if targets.ndim == 2 and targets.shape[1] > 1 else targets
-        # With a class of one row there is no such split; scikit-learn's does not stratify three
-        # classes or more at all.
-        if len(self.classes_) > 2 and np.bincount(labels.ravel()).min() < 2:
+        # Three classes or more scikit-learn does not stratify: its fits go on where such a split is
+        # not possible, and so do these.
+        n_classes = len(self.classes_)
+        n_held_out = math.ceil(self.validation_fraction * len(labels))
+        if n_classes > 2 and (
+            np.bincount(labels).min() < 2 or not n_classes <= n_held_out <= len(labels) - n_classes
+        ):
             return None
         return np.asarray(labels)
 
@@ -148,18 +153,17 @@ class LabelTargets(BaseMLP):
         return 0.0
 
     def _own_score(self, data: Dataset) -> float | None:
-        if self._is_multilabel or data.targets.ndim == 1 or data.targets.shape[1] == 1:
+        if data.targets.ndim == 1 or data.targets.shape[1] == 1:
             return None
         # The core counts elements; here a row counts when all of it is right.
         outputs = self.model_._outputs(data.x, self.n_threads or 0)
-        right = outputs.argmax(axis=1) == data.targets.argmax(axis=1)
+        if self._is_multilabel:
+            right = ((outputs > 0) == (data.targets > 0.5)).all(axis=1)
+        else:
+            right = outputs.argmax(axis=1) == data.targets.argmax(axis=1)
         return float(np.average(right, weights=data.weights))
 
 
 def distinct(y: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
     """Return the sorted distinct labels, and for each row which of them it has."""
-    try:
-        return np.unique(y, return_inverse=True)
-    except TypeError:
-        kinds = sorted({type(label).__name__ for label in y})
-        raise ValueError(f"y must hold labels of one type, got {', '.join(kinds)}") from None
+    return np.unique(y, return_inverse=True)

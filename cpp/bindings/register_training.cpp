@@ -117,6 +117,11 @@ void register_trainer(py::module_& module, const char* name) {
           "learning_rate", [](const Bound& self) { return self.trainer.learning_rate(); },
           [](Bound& self, double rate) { self.trainer.set_learning_rate(rate); })
       .def_property("lbfgs_memory", lbfgs_memory<T>, set_lbfgs_memory<T>)
+      .def_property(
+          "divides_penalty", [](const Bound& self) { return self.trainer.divides_penalty; },
+          [](Bound& self, bool divides) { self.trainer.divides_penalty = divides; })
+      .def_property_readonly("evaluations",
+                             [](const Bound& self) { return self.trainer.evaluations; })
       .def_property_readonly(
           "states",
           [](py::object self) {

@@ -274,7 +274,10 @@ class _Trainer:
     # first, and inverse curvatures; copies. To be set when the parameters are those of then.
 
     threads: int  # of the next step or run
+    divides_penalty: bool  # by the weight of each batch, as the mean loss is; not for L-BFGS
 
+    @property
+    def evaluations(self) -> int: ...  # of the loss by L-BFGS
     @property
     def states(self) -> list[Floats | None]: ...  # writable views of the optimizer's buffers
     def step(

@@ -13,7 +13,7 @@ from __future__ import annotations
 from . import _threadpoolctl, kernels, runtime
 from ._callbacks import Callback, EarlyStopping, Progress
 from ._core import __version__
-from ._errors import DivergenceError
+from ._errors import DivergenceError, ModelFileError
 from ._evaluation import Evaluation
 from ._history import History
 from ._layers import Activation, Dense
@@ -73,6 +73,7 @@ __all__ = [
     "InverseScaling",
     "Lion",
     "Loss",
+    "ModelFileError",
     "NAdam",
     "OneCycle",
     "Optimizer",

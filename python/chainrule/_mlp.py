@@ -15,6 +15,8 @@ from ._settings import Settings
 from ._training import DEFAULT_BATCH_SIZE, Trainer
 
 if TYPE_CHECKING:
+    import os
+
     import numpy.typing as npt
 
     from ._callbacks import Callback, EarlyStopping, Progress
@@ -58,7 +60,11 @@ class MLP(Network):
     seed : int
         Of the parameters last drawn.
     history : History or None
-        Of the last training, finished or not.
+        Of the last training, finished or not; a loaded model has that of the saved one.
+    recipe : dict or None
+        Of the last training: the arguments of :meth:`fit` other than data, weights, callbacks and
+        threads, with names replaced by objects; ``fit(X, y, **recipe)`` does it again. `epochs` is
+        the last epoch of the training, resumed ones counted from its beginning.
 
     Raises
     ------
@@ -102,6 +108,7 @@ class MLP(Network):
         )
         super().__init__(in_features, dense, _arguments.float_dtype(dtype), _arguments.seed(seed))
         self.history: History | None = None
+        self.recipe: dict[str, Any] | None = None
         self._trainer: Trainer | None = None
 
     def initialize(self, seed: int | None = None) -> None:
@@ -117,7 +124,7 @@ class MLP(Network):
         with self._lock.hold("initialize"):
             self.seed = self.seed if seed is None else seed
             self._network.initialize(self.seed)
-            self._trainer = None
+            self._trainer = self.history = self.recipe = None
             self._forward_input = None
             self._forward_count = 0
 
@@ -130,6 +137,73 @@ class MLP(Network):
             A copy, which knows nothing of trainings: it has no `history` to resume.
         """
         return _restore(*self._state())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file: parameters, architecture, `recipe` and `history`.
+
+        The file is in the safetensors format, with a SHA-256 of all of it; nothing in it is code.
+        An old file at `path` is replaced when the new one is whole and on the disk: at every
+        moment, also when the process is killed, there is the old one or the new one.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file, by custom named `.safetensors`.
+
+        Raises
+        ------
+        TypeError
+            For a path that is none.
+        OSError
+            When the file cannot be written; an old one stays as it was.
+        RuntimeError
+            When another thread is training the model.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> import chainrule as cr
+        >>> model = cr.MLP([4, 16, 3], seed=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "model.safetensors")
+        ...     model.save(path)
+        ...     again = cr.MLP.load(path)
+        >>> bool((again.parameters == model.parameters).all())
+        True
+        """
+        from ._files import model as model_files
+
+        with self._lock.hold("save"):
+            model_files.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> MLP:
+        """Read a model from a file that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file.
+
+        Returns
+        -------
+        MLP
+            The model, bit for bit as it was saved, with `history` and `recipe`. The optimizer's
+            state is not in the file: a training cannot be resumed from it; see :class:`Checkpoint`.
+
+        Raises
+        ------
+        ModelFileError
+            When the file is damaged or cut, holds something else than a model, or was written by a
+            newer version of chainrule.
+        OSError
+            When the file cannot be read: FileNotFoundError, PermissionError and the like.
+        TypeError
+            For a path that is none.
+        """
+        from ._files import model as model_files
+
+        return model_files.load(path)
 
     def _state(self) -> tuple[Any, ...]:
         numbers = (self.parameters.copy(), self.running_statistics.copy())

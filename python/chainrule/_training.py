@@ -246,6 +246,7 @@ class Trainer:
         model = self.model
         data = _data.dataset(model, self.loss, X, y, sample_weight)
         batch_size = _arguments.integer(batch_size, "batch_size", 1, maximum=2**1024)
+        given_batch_size = min(batch_size, _arguments.INT64_MAX)
         if isinstance(self.optimizer, LBFGS):
             if batch_size != DEFAULT_BATCH_SIZE and batch_size < len(data.x):
                 raise ValueError(
@@ -260,7 +261,7 @@ class Trainer:
                 "validation_fraction must be None when validation_data is given, "
                 f"got {validation_fraction}"
             )
-        validation = None
+        validation = fraction = None
         if validation_data is not None:
             validation = _data.given_validation(model, self.loss, validation_data)
         elif validation_fraction is not None:
@@ -294,6 +295,14 @@ class Trainer:
             model._trainer = self
             model._forward_input = None
             model.history = self.history
+            model.recipe = {
+                **vars(self._settings),
+                "batch_size": given_batch_size,
+                "epochs": self._core.epoch + epochs,
+                "shuffle": shuffle,
+                "validation_fraction": fraction,
+                "early_stopping": early_stopping,
+            }
             Loop(self, plan).run()
         return self.history
 

@@ -66,9 +66,6 @@ class ColumnarSource:
             start += batch.num_rows
         raise UsageError(f"{self.path} changed while it was read")
 
-    def check_rows(self, table_columns: Mapping[str, Column]) -> None:
-        """Do nothing: every row of these formats has all cells."""
-
     def _errors(self) -> _ReadErrors:
         return _ReadErrors(self.path, self._format)
 

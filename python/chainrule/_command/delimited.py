@@ -44,13 +44,19 @@ class DelimitedSource:
         as_text = {name: str for name in columns if kinds.get(name) == "categorical"}
         positions = [(name, self.names.index(name)) for name in columns]
         start = 0
+        may_be_short = False
         for frame in self._frames(as_text):
+            may_be_short = may_be_short or bool(frame.iloc[:, -1].isna().any())
             found = {
                 name: _column(frame.iloc[:, position], forced=name in as_text)
                 for name, position in positions
             }
             yield Chunk(start, len(frame), found)
             start += len(frame)
+        # To pandas, cells that a row lacks at its end are missing values.
+        uneven = find_uneven_record(self.path, self._format, exactly=True) if may_be_short else None
+        if uneven is not None:
+            raise self._uneven(uneven)
 
     def place(self, row: int, name: str | None = None) -> str:
         """Return file, line and column of a row."""
@@ -62,14 +68,6 @@ class DelimitedSource:
         cells = find_record(self.path, self._format, row).cells
         position = self.names.index(name)
         return cells[position] if position < len(cells) else ""
-
-    def check_rows(self, table_columns: Mapping[str, Column]) -> None:
-        """Raise UsageError for a row with too few cells: to pandas, they are missing values."""
-        last = table_columns.get(self.names[-1])
-        if last is None or last.missing().any():
-            uneven = find_uneven_record(self.path, self._format, exactly=True)
-            if uneven is not None:
-                raise self._uneven(uneven)
 
     def _frames(self, as_text: Mapping[str, type]) -> Iterator[pd.DataFrame]:
         import pandas as pd

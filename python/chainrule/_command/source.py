@@ -92,6 +92,11 @@ class Source(Protocol):
             Those to read.
         kinds : mapping of str to Kind
             Columns named "categorical" here keep their text as written, even when it is numbers.
+
+        Raises
+        ------
+        UsageError
+            For what cannot be read; at the end of the file for rows that lack cells.
         """
 
     def place(self, row: int, name: str | None = None) -> str:
@@ -99,9 +104,6 @@ class Source(Protocol):
 
     def text(self, row: int, name: str) -> str:
         """Return the text of a cell."""
-
-    def check_rows(self, table_columns: Mapping[str, Column]) -> None:
-        """Raise UsageError for rows that lack cells at their end, seen by what is missing."""
 
 
 def open_source(path: str, missing: Collection[str] = ()) -> Source:

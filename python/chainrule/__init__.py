@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from . import _threadpoolctl, kernels, runtime
 from ._callbacks import Callback, EarlyStopping, Progress
+from ._checkpoint import Checkpoint
 from ._core import __version__
 from ._errors import DivergenceError, ModelFileError
 from ._evaluation import Evaluation
@@ -59,6 +60,7 @@ __all__ = [
     "AdamW",
     "BinaryCrossEntropy",
     "Callback",
+    "Checkpoint",
     "Constant",
     "Cosine",
     "CrossEntropy",

@@ -287,6 +287,7 @@ class MLP(Network):
         callbacks: Iterable[Callback | Callable[[Progress], object]] = (),
         progress: bool | None = False,
         resume: bool = False,
+        resume_from: str | os.PathLike[str] | None = None,
         seed: int | None = None,
         threads: int | None = None,
     ) -> History:
@@ -345,6 +346,15 @@ class MLP(Network):
             must be those of that training. ``fit(epochs=10)`` and then
             ``fit(epochs=10, resume=True)`` give the bits of ``fit(epochs=20)``, but for schedules
             that depend on the number of epochs and for `early_stopping`, which starts anew.
+        resume_from : str or os.PathLike, optional
+            Go on from a :class:`Checkpoint`, in place of the present parameters: the same call,
+            made again after the process was killed at any moment, ends in the bits that it would
+            have ended in. `epochs` counts those done before; there may be more of them than in the
+            call that was killed, unless the schedule depends on their number. Network, settings
+            and data must be those of that call; threads, callbacks and `progress` may be others.
+            A training that had come to its end is not trained any further, but a callback that
+            ended it is asked once more. While there is no such file, the training begins as without
+            `resume_from` if one of `callbacks` is a :class:`Checkpoint` that writes it.
         seed : int, optional
             For shuffles and `validation_fraction`, in [0, 2**64); by default the model's. Dropout
             goes by the model's seed.
@@ -369,6 +379,11 @@ class MLP(Network):
             For ``progress=True`` without tqdm.
         RuntimeError
             When the model is being trained already, by another thread or around a callback.
+        ModelFileError
+            When `resume_from` is not a checkpoint as it was written.
+        OSError
+            When `resume_from` cannot be read, FileNotFoundError when it is missing; when a
+            checkpoint cannot be written, which ends the training.
 
         Examples
         --------
@@ -422,6 +437,7 @@ class MLP(Network):
             early_stopping=early_stopping,
             callbacks=callbacks,
             progress=progress,
+            resume_from=resume_from,
             threads=threads,
         )
 

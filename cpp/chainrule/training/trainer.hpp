@@ -65,7 +65,9 @@ class Trainer {
 
   Interrupt& interrupt() { return team_.interrupt(); }
   std::array<AlignedBuffer<T>, 3>& states() { return states_; }
+  Lbfgs<T>* lbfgs() { return lbfgs_.get(); }  // null for other optimizers
   double learning_rate() const { return learning_rate_; }
+  void set_learning_rate(double rate) { learning_rate_ = rate; }  // as if of the last step
 
   int threads = 0;                 // at most; 0: as many as the process is set to
   int64_t epoch = 0;               // epochs completed

@@ -19,9 +19,10 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from .. import _arguments
 from .._core import __version__
 from .._errors import ModelFileError
-from .storage import path_of, read_file, replace_file
+from .storage import read_file, replace_file
 
 FORMAT_VERSION = 1
 
@@ -84,7 +85,7 @@ def write(
     OSError
         When the file system refuses; the old file is as it was then.
     """
-    name = path_of(path)
+    name = _arguments.path(path)
     strings = dict.fromkeys(_FIELDS, "")
     strings["sha256"] = _ZEROS.decode()
     strings["format"] = _FORMAT
@@ -153,7 +154,7 @@ def read(path: object, kind: str | Collection[str]) -> Contents:
     OSError
         When the file system refuses.
     """
-    name = path_of(path)
+    name = _arguments.path(path)
     data = read_file(name)
     if not _begins_right(data):
         _fail(name, "is empty" if not data else "is not a file that chainrule wrote, or is damaged")

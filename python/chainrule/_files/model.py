@@ -23,7 +23,6 @@ from .._settings import Settings
 from . import container
 from .history import pack_history, unpack_history
 from .recipe import from_fields, to_fields
-from .storage import path_of
 
 KIND = "mlp"
 
@@ -45,7 +44,7 @@ def save(model: MLP, path: object) -> None:
 def load(path: object) -> MLP:
     """Read a model's file."""
     contents = container.read(path, KIND)
-    with container.reading(path_of(path)):
+    with container.reading(_arguments.path(path)):
         return unpack_model(contents.metadata, contents.tensors)
 
 

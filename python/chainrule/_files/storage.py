@@ -24,13 +24,6 @@ _NAMES = 16
 _ABANDONED_AFTER = 3600.0
 
 
-def path_of(path: object, argument: str = "path") -> str:
-    """Return a path given as str or os.PathLike as a str."""
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"{argument} must be a str or os.PathLike, got {type(path).__name__}")
-    return os.fsdecode(path)
-
-
 def read_file(path: str) -> bytes:
     """Return the bytes of a file, by one read: what happens to the file later does not matter."""
     # Opening a pipe would wait for a writer.

@@ -140,7 +140,9 @@ class ColumnarSource:
             from chainrule._command.delimited import seconds_of
 
             seconds = seconds_of(distinct)
-            if not any(np.isnan(s) for s, text in zip(seconds, distinct, strict=True) if text in used):
+            if not any(
+                np.isnan(s) for s, text in zip(seconds, distinct, strict=True) if text in used
+            ):
                 return Column("date", np.append(seconds, np.nan)[codes])
         known = {text: code for code, text in enumerate(sorted(used))}
         table = np.array([known.get(text, -1) for text in distinct] + [-1], np.int32)

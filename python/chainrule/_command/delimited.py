@@ -85,7 +85,7 @@ class DelimitedSource:
                     header=0,
                     names=list(range(len(self.names))),
                     index_col=False,
-                    dtype=positions,  # type: ignore[arg-type]
+                    dtype=positions,
                     na_values=self._missing,
                     low_memory=False,  # one type for a column of a chunk
                     chunksize=max(1000, _CELLS_OF_CHUNK // len(self.names)),
@@ -120,7 +120,7 @@ def _column(series: pd.Series[Any], *, forced: bool) -> Column:
     present = codes >= 0
     if not forced:
         # Booleans beside missing values come as objects.
-        if all(isinstance(value, bool | np.bool_) for value in distinct):
+        if len(distinct) and all(isinstance(value, bool | np.bool_) for value in distinct):
             return Column("boolean", _spread(codes, [float(value) for value in distinct]))
         # Numbers such as 1e999 come as text in some versions of pandas.
         numbers = [to_number(str(value)) for value in distinct]
@@ -138,7 +138,8 @@ def _column(series: pd.Series[Any], *, forced: bool) -> Column:
 
 def _spread(codes: npt.NDArray[Any], values: Any) -> npt.NDArray[np.float64]:
     table = np.append(np.asarray(values, np.float64), np.nan)
-    return table[codes]  # code -1, missing, is the last
+    values_of_rows: npt.NDArray[np.float64] = table[codes]  # code -1, missing, is the last
+    return values_of_rows
 
 
 def seconds_of(texts: Any) -> npt.NDArray[np.float64]:

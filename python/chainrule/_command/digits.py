@@ -105,9 +105,7 @@ def train_digits(options: DigitsOptions) -> None:
     epochs = options.epochs or min(max(wanted, _FEWEST_EPOCHS), _MOST_EPOCHS)
     decay = _WEIGHT_DECAY if options.weight_decay is None else options.weight_decay
     rate = options.learning_rate or _LEARNING_RATE
-    optimizer = cr.AdamW(
-        cr.Cosine(rate, warmup_fraction=_WARMUP_FRACTION), weight_decay=decay
-    )
+    optimizer = cr.AdamW(cr.Cosine(rate, warmup_fraction=_WARMUP_FRACTION), weight_decay=decay)
     settings = {
         "loss": _LOSS,
         "optimizer": optimizer,
@@ -188,9 +186,7 @@ def _describe(
         "split",
         f"{n_train:,} rows to train on, {n_held_out:,} held out (seed {options.seed}, stratified)",
     )
-    report.field(
-        "network", f"{network}; {count(model.n_parameters, 'parameter')} in {model.dtype}"
-    )
+    report.field("network", f"{network}; {count(model.n_parameters, 'parameter')} in {model.dtype}")
 
 
 def _fit(
@@ -206,7 +202,7 @@ def _fit(
             digits.X_train,
             digits.y_train,
             validation_data=(digits.X_held_out, digits.y_held_out),
-            callbacks=[] if options.quiet or shows_bar else [EpochLog(report)],
+            callbacks=[] if options.quiet or shows_bar else [EpochLog(report, "held-out accuracy")],
             progress=shows_bar,
             **settings,
         )

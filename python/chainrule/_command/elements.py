@@ -49,9 +49,7 @@ def table(header: list[str], rows: list[list[str]], *, numbers_from: int) -> Ele
         return element(
             "tr",
             *(
-                element(tag, cell, class_="number")
-                if i >= numbers_from
-                else element(tag, cell)
+                element(tag, cell, class_="number") if i >= numbers_from else element(tag, cell)
                 for i, cell in enumerate(row)
             ),
         )

@@ -69,8 +69,8 @@ class NumberStep:
 
     def in_words(self) -> str:
         """Say what it does."""
-        indicator = ", and whether it is missing" if self.has_indicator else ""
-        return f"(x - {self.mean:.4g}) / {self.scale:.4g}{indicator}"
+        indicator = "; and whether it is missing" if self.has_indicator else ""
+        return f"mean {self.mean:.4g}, deviation {self.scale:.4g}{indicator}"
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ class DateStep:
         """Say what it does."""
         parts = [] if self.trend is None else ["days, standardized"]
         if self.circles:
-            parts.append(f"circle{'s' if len(self.circles) > 1 else ''} of {', '.join(self.circles)}")
+            parts.append(
+                f"circle{'s' if len(self.circles) > 1 else ''} of {', '.join(self.circles)}"
+            )
         return "; ".join(parts)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 import chainrule as cr
 from chainrule._command.errors import UsageError, quoted, require
+from chainrule._command.info import num_threads
 from chainrule._command.outputs import check_output, write_file
 from chainrule._command.page import in_numbers
 from chainrule._command.pipeline import load
@@ -56,6 +57,7 @@ def evaluate(options: EvaluateOptions) -> None:
         inputs = (options.model, options.file)
         check_output(options.json, "--json", force=options.force, inputs=inputs)
     kinds = {**pipeline.kinds(), target.name: target.kind}
+    threads = options.threads or num_threads()
     outputs, y = [], []
     unseen: dict[str, int] = {}
     n_rows = n_missing = n_unknown = 0
@@ -70,7 +72,7 @@ def evaluate(options: EvaluateOptions) -> None:
         n_unknown += int((~usable & ~missing).sum())
         for name, n in pipeline.unseen(columns).items():
             unseen[name] = unseen.get(name, 0) + n
-        outputs.append(pipeline.outputs(columns, chunk.n_rows, options.threads)[usable])
+        outputs.append(pipeline.outputs(columns, chunk.n_rows, threads)[usable])
         y.append(values[usable])
     if not sum(map(len, y)):
         raise UsageError(

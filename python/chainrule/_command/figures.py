@@ -47,7 +47,7 @@ def as_svg(figure: Any) -> bytes:
     """Return a figure as SVG, the same bytes for the same figure."""
     import matplotlib as mpl
 
-    settings = {"svg.fonttype": "path", "svg.hashsalt": "chainrule"}
+    settings: Any = {"svg.fonttype": "path", "svg.hashsalt": "chainrule"}
     with mpl.rc_context(settings):
         return _saved(figure, format="svg", dpi=150, metadata={"Date": None})
 
@@ -122,7 +122,8 @@ def confusion_matrix(counts: list[list[int]], classes: Sequence[str]) -> Any:
             )
     names = [_short(name) for name in classes]
     if n <= 60:
-        turned = 0 if n <= 10 and max(map(len, names)) <= 3 else 90 if n > 6 else 30
+        fits = n * max(map(len, names)) <= 30
+        turned = 0 if fits else 30 if n <= 6 else 90
         axes.set_xticks(range(n), names, rotation=turned, ha="right" if turned == 30 else "center")
         axes.set_yticks(range(n), names)
     axes.set_xlabel("predicted")
@@ -187,9 +188,9 @@ def calibration_of_values(
     return figure
 
 
-def importance(falls: Mapping[str, tuple[float, float]], score_name: str) -> Any:
-    """Draw by how much the score falls when a column is shuffled, for the first twenty."""
-    shown = list(falls.items())[:_MOST_COLUMNS][::-1]
+def importance(harm: Mapping[str, tuple[float, float]], what: str) -> Any:
+    """Draw what shuffling a column does, for the first twenty."""
+    shown = list(harm.items())[:_MOST_COLUMNS][::-1]
     figure, axes = _figure(6.4, 1.1 + 0.3 * len(shown))
     places = range(len(shown))
     axes.barh(
@@ -200,6 +201,6 @@ def importance(falls: Mapping[str, tuple[float, float]], score_name: str) -> Any
         ecolor=GRAY,
     )
     axes.set_yticks(places, [_short(name) for name, _ in shown])
-    axes.set_xlabel(f"fall of {score_name} when the column is shuffled")
+    axes.set_xlabel(f"{what} when the column is shuffled")
     axes.grid(alpha=0.3, axis="x")
     return figure

@@ -40,9 +40,7 @@ def require_column(path: str, names: tuple[str, ...], name: str | None, option: 
     if name not in names or name == "":
         numeric = [known for known in names if not math.isnan(to_number(known))]
         if numeric:
-            columns = (
-                f"the first line holds numbers ({listed(numeric, 3)}): is the header missing?"
-            )
+            columns = f"the first line holds numbers ({listed(numeric, 3)}): is the header missing?"
         raise UsageError(
             f"{path} has no column {quoted(name)}{_did_you_mean(name, names)}; {columns}"
         )

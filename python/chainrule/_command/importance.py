@@ -1,4 +1,4 @@
-"""How much each column matters: by how much the score falls when the column is shuffled.
+"""How much each column matters: by how much R² falls, or the log loss rises, when it is shuffled.
 
 L. Breiman, "Random Forests", Machine Learning 45 (2001). scikit-learn's function of that name
 shuffles one feature at a time; a column here may have made several, which belong together.
@@ -11,7 +11,7 @@ import numpy as np
 import chainrule as cr
 from chainrule._command.encoding import Encoding
 from chainrule._command.preparation import Part
-from chainrule._command.scores import main_score
+from chainrule._command.scores import quality
 from chainrule._command.target import Target
 
 __all__ = ["MOST_ROWS", "permutation_importance"]
@@ -23,7 +23,7 @@ _REPEATS = 5
 def permutation_importance(
     model: cr.MLP, encoding: Encoding, target: Target, part: Part, seed: int, threads: int
 ) -> dict[str, tuple[float, float]]:
-    """Return mean and standard deviation of the fall of the score, by column, greatest first.
+    """Return mean and standard deviation of the harm done, by column, greatest first.
 
     Parameters
     ----------
@@ -40,13 +40,13 @@ def permutation_importance(
     if len(y) > MOST_ROWS:
         rows = rng.choice(len(y), MOST_ROWS, replace=False)
         X, y = X[rows], y[rows]
-    whole = main_score(target, model.predict(X, threads=threads), y)
+    whole = quality(target, model.predict(X, threads=threads), y)
     found = {}
     for name, features in encoding.slices().items():
         shuffled = X.copy()
         falls = []
         for _ in range(_REPEATS):
             shuffled[:, features] = X[rng.permutation(len(X)), features]
-            falls.append(whole - main_score(target, model.predict(shuffled, threads=threads), y))
+            falls.append(whole - quality(target, model.predict(shuffled, threads=threads), y))
         found[name] = (float(np.mean(falls)), float(np.std(falls)))
     return dict(sorted(found.items(), key=lambda item: -item[1][0]))

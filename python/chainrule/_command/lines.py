@@ -33,6 +33,10 @@ _LONGEST_CELL = 1 << 24
 _DATE = re.compile(r"\s*\d{4}-\d{2}(-\d{2}([T ]\d{2}.*)?)?\s*$")
 
 
+class _FieldError(UsageError):
+    """Quotes that do not fit the delimiter."""
+
+
 @dataclass(frozen=True)
 class Format:
     """How a file is written: what separates its cells, and the names in its header."""
@@ -82,14 +86,21 @@ def find_format(path: str) -> Format:
         If the file is not text in UTF-8 or holds only blank lines.
     """
     best: Format | None = None
+    problem: UsageError | None = None
     for delimiter in _DELIMITERS:
-        record = next(_records(path, delimiter), None)
+        try:
+            record = next(_records(path, delimiter), None)
+        except _FieldError as error:  # quoted names with another delimiter between them
+            problem = problem or error
+            continue
         if record is None:
             raise UsageError(f"{path} holds only blank lines, expected a header line")
         header = tuple(name.strip() for name in record.cells)
         if best is None or len(header) > len(best.header):
             best = Format(delimiter, header)
-    assert best is not None
+    if best is None:
+        assert problem is not None
+        raise problem
     return best
 
 
@@ -101,9 +112,7 @@ def find_record(path: str, file_format: Format, row: int) -> Record:
     raise UsageError(f"{path} changed while it was read")
 
 
-def find_uneven_record(
-    path: str, file_format: Format, *, exactly: bool = False
-) -> Record | None:
+def find_uneven_record(path: str, file_format: Format, *, exactly: bool = False) -> Record | None:
     """Return the first record with more cells than the header, or with fewer too if `exactly`."""
     width = len(file_format.header)
     for record in _records(path, file_format.delimiter):
@@ -146,7 +155,7 @@ def _records(path: str, delimiter: str) -> Iterator[Record]:
                 return
             except csv.Error as error:
                 reason = "a quoted cell has no end" if "end of data" in str(error) else str(error)
-                raise UsageError(f"{path}, line {start}: {reason}") from None
+                raise _FieldError(f"{path}, line {start}: {reason}") from None
             except UnicodeDecodeError as error:
                 raise not_text_error(path, error) from None
             # As pandas: a line without a cell or with blanks alone is no row.

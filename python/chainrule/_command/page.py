@@ -14,7 +14,8 @@ __all__ = ["in_numbers", "render"]
 
 _STYLE = """
 :root { color-scheme: light; }
-body { margin: 0 auto; max-width: 60rem; padding: 1.5rem 1rem 4rem; background: #fff; color: #1a1a1a;
+body { margin: 0 auto; max-width: 60rem; padding: 1.5rem 1rem 4rem;
+  background: #fff; color: #1a1a1a;
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
   overflow-wrap: break-word; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: .5rem 0 .25rem; }
@@ -27,7 +28,11 @@ th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px so
 th { color: #555; font-weight: 600; } .number { text-align: right; white-space: nowrap; }
 figure { margin: 1rem 0; } figcaption { color: #555; font-size: .9rem; max-width: 44rem; }
 img { max-width: 100%; height: auto; }
-@media print { body { max-width: none; } h2 { break-after: avoid; } figure { break-inside: avoid; } }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr));
+  column-gap: 2rem; }
+section > figure img { min-width: min(21rem, 100%); }
+@media print {
+  body { max-width: none; } h2 { break-after: avoid; } figure { break-inside: avoid; } }
 """
 
 _MOST_ROWS = 200
@@ -57,18 +62,28 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, tuple[bytes, str]])
         element("p", _lead(report), class_="lead"),
         element(
             "p",
-            f"chainrule {report['chainrule_version']}, {report['created']}; model: {report['model']['file']}",
+            f"chainrule {report['chainrule_version']}, {report['created']}; "
+            f"model: {report['model']['file']}",
             class_="small",
         ),
         element("h2", "Scores on held-out rows"),
         _scores(report),
         element("p", _split(report), class_="small"),
     ]
-    for heading, (svg, caption) in pictures.items():
-        body.append(element("h2", heading))
-        body.append(
-            element("figure", picture(svg, f"{heading}: {caption}"), element("figcaption", caption))
+    sections = [
+        element(
+            "section",
+            element("h2", heading),
+            element(
+                "figure",
+                element("div", picture(svg, f"{heading}: {caption}"), class_="scrolls"),
+                element("figcaption", caption),
+            ),
         )
+        for heading, (svg, caption) in pictures.items()
+    ]
+    # The first two are about as high as wide.
+    body += [element("div", *sections[:2], class_="pair"), *sections[2:]]
     body += [element("h2", "Columns"), *_columns(report)]
     body += [element("h2", "Training"), _training(report)]
     head = element(
@@ -88,8 +103,8 @@ def _lead(report: Mapping[str, Any]) -> str:
     if report["task"] == "classification":
         n_classes = len(report["target"]["classes"])
         return (
-            f"The model names the right one of {n_classes} classes for {model:.1%} of the rows that "
-            f"it had not seen. Always naming the commonest class is right for {baseline:.1%}."
+            f"The model names the right one of {n_classes} classes for {model:.1%} of the rows "
+            f"that it had not seen. Always naming the commonest class is right for {baseline:.1%}."
         )
     if math.isnan(model):
         return "The held-out rows all have the same value: there is no R²."
@@ -128,8 +143,10 @@ def _split(report: Mapping[str, Any]) -> str:
         text += f" {count(n, 'row')} {why} left out."
     if report.get("compared"):
         text += f" Compared with {report['compared']['description']}."
-    return text + " Trivial: the training rows' " + (
-        "class frequencies." if report["task"] == "classification" else "mean."
+    return (
+        text
+        + " Trivial: the training rows' "
+        + ("class frequencies." if report["task"] == "classification" else "mean.")
     )
 
 
@@ -148,7 +165,9 @@ def _columns(report: Mapping[str, Any]) -> list[Node]:
     if len(data["columns"]) > _MOST_ROWS:
         parts.append(element("p", f"And {len(data['columns']) - _MOST_ROWS:,} more."))
     if data["left_out"]:
-        items = [element("li", f"{name or '(no name)'}: {why}") for name, why in data["left_out"].items()]
+        items = [
+            element("li", f"{name or '(no name)'}: {why}") for name, why in data["left_out"].items()
+        ]
         parts += [element("p", "Left out:"), element("ul", *items[:_MOST_ROWS])]
     parts += [element("p", note + ".", class_="small") for note in data["notes"]]
     return parts
@@ -162,12 +181,29 @@ def _training(report: Mapping[str, Any]) -> Element:
         decay += f" (the best of {', '.join(f'{value:g}' for value in tried)} by validation loss)"
     rows = [
         ["task", f"{report['task']}, because {report['reason']}"],
-        ["network", f"{'-'.join(map(str, model['widths']))}, {model['activation']}, dropout {model['dropout']:g}; {count(model['parameters'], 'parameter')}, {model['dtype']}"],
+        [
+            "network",
+            f"{'-'.join(map(str, model['widths']))}, {model['activation']}, "
+            f"dropout {model['dropout']:g}; {count(model['parameters'], 'parameter')}, "
+            f"{model['dtype']}",
+        ],
         ["loss", training["loss"]],
-        ["optimizer", f"AdamW, learning rate {training['learning_rate']:g} with warm-up and cosine, weight decay {decay}"],
+        [
+            "optimizer",
+            f"AdamW, learning rate {training['learning_rate']:g} with warm-up and cosine, "
+            f"weight decay {decay}",
+        ],
         ["batches", f"of {training['batch_size']:,} rows"],
-        ["epochs", f"{training['epochs_run']} of {training['epochs']}; those of epoch {training['best_epoch']} kept"],
-        ["time", f"{duration(training['seconds'])}, up to {count(training['threads'], 'thread')}, variant {training['variant']}"],
+        [
+            "epochs",
+            f"{training['epochs_run']} of {training['epochs']}; the network of epoch "
+            f"{training['best_epoch']} kept",
+        ],
+        [
+            "time",
+            f"{duration(training['seconds'])}, up to {count(training['threads'], 'thread')}, "
+            f"variant {training['variant']}",
+        ],
         ["seed", str(training["seed"])],
     ]
     return table(["", ""], rows, numbers_from=9)

@@ -1,4 +1,4 @@
-"""Pictures that the command writes as PNG: known again by a mark, so that only they are replaced."""
+"""Pictures written as PNG: known again by a mark, so that only they are replaced."""
 
 from __future__ import annotations
 

@@ -87,13 +87,10 @@ class Pipeline:
             if isinstance(step, CategoryStep)
         }
 
-    def outputs(
-        self, columns: Mapping[str, Column], n_rows: int, threads: int | None
-    ) -> npt.NDArray[np.float32]:
+    def outputs(self, columns: Mapping[str, Column], n_rows: int, threads: int) -> npt.NDArray[Any]:
         """Return the network's outputs for all rows of some columns."""
         X = self.encoding.encode(columns, slice(None), n_rows)
-        outputs: npt.NDArray[np.float32] = self.model.predict(X, threads=threads)
-        return outputs
+        return self.model.predict(X, threads=threads)
 
     def save(self, path: str, *, overwrite: bool) -> None:
         """Write the file.
@@ -138,7 +135,7 @@ def load(path: str) -> Pipeline:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def probabilities(outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def probabilities(outputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return the classes' probabilities: the softmax of each row of outputs."""
     logits = outputs.astype(np.float64)
     logits -= logits.max(axis=1, keepdims=True)
@@ -236,8 +233,9 @@ def _unpack_target(value: Any) -> Target:
     if not isinstance(frequencies, list) or len(frequencies) != len(classes):
         raise ValueError("frequencies must be one number for each class")
     if (task == "classification") != (len(set(classes)) >= 2) or len(set(classes)) < len(classes):
-        raise ValueError(f"classes must be two or more different ones, none in regression, "
-                         f"got {len(classes)}")
+        raise ValueError(
+            f"classes must be two or more different ones, none in regression, got {len(classes)}"
+        )
     scale = _finite(fields["scale"], "scale")
     if scale <= 0:
         raise ValueError(f"scale must be greater than 0, got {scale}")

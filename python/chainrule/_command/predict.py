@@ -1,4 +1,4 @@
-"""The command `chainrule predict MODEL FILE`: a prediction for each row, in the order of the file."""
+"""The command `chainrule predict MODEL FILE`: a prediction for each row, in their order."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule._command.errors import CommandError, UsageError, quoted, require
+from chainrule._command.info import num_threads
 from chainrule._command.outputs import check_output
 from chainrule._command.pipeline import Pipeline, load, probabilities
 from chainrule._command.report import Report, count
@@ -58,7 +59,7 @@ def predict(options: PredictOptions) -> None:
     if options.output is not None:
         inputs = (options.model, options.file)
         check_output(options.output, "--output", force=options.force, inputs=inputs)
-    run = _Run(options, pipeline, source)
+    run = _Run(options, pipeline, source, options.threads or num_threads())
     if options.output is None:
         for text in _as_text(run.frames(), ","):
             sys.stdout.write(text)
@@ -99,8 +100,11 @@ def _extension(output: str | None) -> str:
 class _Run:
     """Reads the file chunk by chunk and predicts; counts rows and unseen values."""
 
-    def __init__(self, options: PredictOptions, pipeline: Pipeline, source: Source) -> None:
+    def __init__(
+        self, options: PredictOptions, pipeline: Pipeline, source: Source, threads: int
+    ) -> None:
         self._options = options
+        self._threads = threads
         self._pipeline = pipeline
         self._source = source
         self.n_rows = 0
@@ -113,7 +117,7 @@ class _Run:
         empty = np.empty((0, pipeline.target.n_outputs), np.float32)
         for chunk in self._source.chunks(list(kinds), kinds):
             columns = pipeline.columns_of(self._source, chunk)
-            outputs = pipeline.outputs(columns, chunk.n_rows, self._options.threads)
+            outputs = pipeline.outputs(columns, chunk.n_rows, self._threads)
             for name, n in pipeline.unseen(columns).items():
                 self.unseen[name] = self.unseen.get(name, 0) + n
             self.n_rows += chunk.n_rows
@@ -126,16 +130,21 @@ def _frame(target: Target, outputs: Any, with_probabilities: bool) -> pd.DataFra
     import pandas as pd
 
     if not target.classes:
-        return pd.DataFrame({target.name: target.values(outputs)})
+        values: pd.DataFrame = pd.DataFrame({target.name: target.values(outputs)})
+        return values
     shares = probabilities(outputs)
     best = outputs.argmax(axis=1)
     columns = {
         target.name: _class_values(target)[best],
-        "probability": shares[np.arange(len(best)), best],
+        f"{target.name}_probability": shares[np.arange(len(best)), best],
     }
     if with_probabilities:
-        columns |= {f"probability_{name}": shares[:, i] for i, name in enumerate(target.classes)}
-    return pd.DataFrame(columns)
+        columns |= {
+            f"{target.name}_probability_{name}": shares[:, i]
+            for i, name in enumerate(target.classes)
+        }
+    frame: pd.DataFrame = pd.DataFrame(columns)
+    return frame
 
 
 def _class_values(target: Target) -> Any:

@@ -45,7 +45,7 @@ class Part:
 
 @dataclass(frozen=True)
 class ColumnNote:
-    """What is said of a column: its type, missing values, distinct texts, and what is made of it."""
+    """What is said of a column: type, missing values, distinct texts, what is made of it."""
 
     name: str
     kind: str
@@ -173,6 +173,4 @@ def _fit_steps(
 
 def _note(name: str, column: Column, step: Step) -> ColumnNote:
     distinct = len(column.categories) if column.kind == "categorical" else None
-    return ColumnNote(
-        name, column.kind, int(column.missing().sum()), distinct, step.in_words()
-    )
+    return ColumnNote(name, column.kind, int(column.missing().sum()), distinct, step.in_words())

@@ -40,7 +40,7 @@ def train_rival(
     y = np.concatenate([prepared.train.y, prepared.validation.y])
     activation = _ACTIVATIONS.get(recipe.activation, "relu")
     kind = MLPClassifier if target.classes else MLPRegressor
-    rival: Any = kind(recipe.hidden, activation=activation, random_state=seed)
+    rival: Any = kind(hidden_layer_sizes=recipe.hidden, activation=activation, random_state=seed)
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

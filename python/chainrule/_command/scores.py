@@ -11,7 +11,7 @@ import numpy.typing as npt
 from chainrule._command.pipeline import probabilities
 from chainrule._command.target import Target
 
-__all__ = ["MAIN", "baseline", "confusion", "in_words", "main_score", "score"]
+__all__ = ["MAIN", "baseline", "confusion", "in_words", "quality", "score"]
 
 # The score that comes first, and what it and the others are called.
 MAIN = {"classification": "accuracy", "regression": "r2"}
@@ -54,10 +54,10 @@ def baseline(target: Target, y: npt.NDArray[Any]) -> dict[str, float]:
     return value_scores(np.full(len(y), target.mean), y)
 
 
-def main_score(target: Target, outputs: npt.NDArray[Any], y: npt.NDArray[Any]) -> float:
-    """Return the first of the scores alone: accuracy or R²."""
+def quality(target: Target, outputs: npt.NDArray[Any], y: npt.NDArray[Any]) -> float:
+    """Return one number that every row matters to: minus the log loss, or R²."""
     if target.classes:
-        return float(np.mean(outputs.argmax(axis=1) == y))
+        return -_log_loss(probabilities(outputs), y)
     return _determination(target.values(outputs), y)
 
 
@@ -83,8 +83,7 @@ def class_scores(
                 if len(labels) == 2
                 else metrics.roc_auc_score(y, shares, multi_class="ovr", labels=labels)
             )
-    own = np.clip(shares[np.arange(len(y)), y], np.finfo(np.float64).eps, 1.0)
-    found["log_loss"] = float(-np.log(own).mean())
+    found["log_loss"] = _log_loss(shares, y)
     return found
 
 
@@ -96,6 +95,11 @@ def value_scores(predicted: npt.NDArray[np.float64], y: npt.NDArray[Any]) -> dic
         "rmse": float(np.sqrt(np.mean(errors**2))),
         "mae": float(np.mean(np.abs(errors))),
     }
+
+
+def _log_loss(shares: npt.NDArray[np.float64], y: npt.NDArray[Any]) -> float:
+    own = np.clip(shares[np.arange(len(y)), y], np.finfo(np.float64).eps, 1.0)
+    return float(-np.log(own).mean())
 
 
 def _determination(predicted: npt.NDArray[np.float64], y: npt.NDArray[Any]) -> float:

@@ -6,7 +6,7 @@ takes them one by one. Of text, only which value each row has is kept, as a code
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, Protocol, TypeAlias
 
@@ -195,12 +195,13 @@ def _first_misfit(column: Column, kind: Kind) -> int:
     from chainrule._command.lines import is_date, to_number
 
     if column.kind == "categorical":
-        fits = {
+        readers: dict[Kind, Callable[[str], bool]] = {
             "numeric": lambda text: not np.isnan(to_number(text)),
             "date": is_date,
             "boolean": lambda text: text.lower() in ("true", "false"),
-        }[kind]
-        misfit = np.array([not fits(text) for text in column.categories] + [False])
+        }
+        fits = readers[kind]
+        misfit = np.array([*(not fits(text) for text in column.categories), False])
         rows = np.flatnonzero(misfit[column.values])
         if len(rows):
             return int(rows[0])

@@ -67,12 +67,13 @@ def split_rows(
     UsageError
         If a part would be too small.
     """
+    notes: tuple[str, ...] = ()
     if time is not None:
         name, values = time
         fit, held_out = _last(values, test_fraction, f"--time-column {quoted(name)}")
         train, validation = _last(values[fit], validation_fraction, f"--time-column {quoted(name)}")
         train, validation = fit[train], fit[validation]
-        how, notes = f"the last by {quoted(name)}", ()
+        how = f"the last by {quoted(name)}"
         if n_classes:
             absent = n_classes - len(np.unique(y[train]))
             if absent:
@@ -86,11 +87,13 @@ def split_rows(
         fit, held_out, n_small = _random(every, labels, test_fraction, seed)
         train, validation, _ = _random(fit, labels, validation_fraction, seed)
         how = f"seed {seed}{', stratified' if n_classes else ''}"
-        notes = ()
         if n_small:
             notes = (
                 f"{count(n_small, 'class', 'classes')} with a single row: to train on, in no score",
             )
+    if len(validation) == 0:
+        validation = train
+        notes = (*notes, "too few rows for a part that says when to stop: those to train on do")
     _check_sizes(len(rows), len(train), len(held_out), test_fraction, n_classes)
     return Split(rows[train], rows[validation], rows[held_out], how, notes)
 
@@ -110,7 +113,7 @@ def _random(
         n_classes = int((of_class > 1).sum())
     n_drawn = max(math.ceil(fraction * (len(rows) + len(alone))), n_classes)
     if len(rows) - n_drawn < max(1, n_classes):
-        return rows, rows[:0], len(alone)  # the caller says that it is too few
+        return np.sort(np.concatenate([rows, alone])), rows[:0], len(alone)
     stay, drawn = train_test_split(
         rows,
         test_size=n_drawn,

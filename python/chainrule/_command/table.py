@@ -6,7 +6,6 @@ after all, and the file is read again for its words.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,7 +94,7 @@ def read_table(path: str, target: str | None, choices: Choices, time: str | None
     for option, given in (("--ignore", choices.ignore), ("--categorical", choices.categorical)):
         for name in given:
             require_column(path, names, name, option)
-    for name, option in ((target, "--target"), (time, "--time-column")):
+    for name, option in ((target, "--target"), (time or target, "--time-column")):
         if name in choices.ignore:
             raise UsageError(f"column {quoted(name)} is both {option} and --ignore")
     left_out = {name: "as --ignore says" for name in names if name in choices.ignore}

@@ -72,7 +72,8 @@ class Target:
         texts = texts_of(column)
         places = {name: place for place, name in enumerate(self.classes)}
         table = np.array([places.get(text, -1) for text in texts.categories] + [-1], np.int64)
-        return table[texts.values]
+        labels: npt.NDArray[np.int64] = table[texts.values]
+        return labels
 
     def standardize(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """Return values in own units as the network's targets, shape (n_rows, 1)."""
@@ -136,7 +137,7 @@ def fit_target(
         values = used.values
         if values.min() == values.max():
             raise UsageError(f"{where} is {values[0]:g} in every row: there is nothing to learn")
-        return Target(name, task, column.kind)  # type: ignore[arg-type]
+        return Target(name, task, column.kind)
     texts = texts_of(used)
     counts = np.bincount(texts.values, minlength=len(texts.categories))
     classes = [name for name, n in zip(texts.categories, counts, strict=True) if n]
@@ -151,7 +152,7 @@ def fit_target(
             f"{where} holds {len(classes):,} classes in {len(rows):,} rows, {n_single:,} of them "
             f"in one row: too little to learn from{hint}"
         )
-    return Target(name, task, column.kind, tuple(classes))  # type: ignore[arg-type]
+    return Target(name, task, column.kind, tuple(classes))
 
 
 def with_statistics(target: Target, y: npt.NDArray[Any]) -> Target:

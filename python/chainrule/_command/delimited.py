@@ -72,6 +72,8 @@ class DelimitedSource:
     def _frames(self, as_text: Mapping[str, type]) -> Iterator[pd.DataFrame]:
         import pandas as pd
 
+        # Later versions read every number to the last bit, and warn of the option.
+        exactly = {"float_precision": "round_trip"} if pd.__version__ < "3" else {}
         positions = {self.names.index(name): kind for name, kind in as_text.items()}
         try:
             with warnings.catch_warnings():
@@ -87,6 +89,7 @@ class DelimitedSource:
                     index_col=False,
                     dtype=positions,
                     na_values=self._missing,
+                    **exactly,
                     low_memory=False,  # one type for a column of a chunk
                     chunksize=max(1000, _CELLS_OF_CHUNK // len(self.names)),
                 ) as reader:

@@ -213,7 +213,7 @@ def _fit_number(column: Column) -> NumberStep | None:
     with np.errstate(over="ignore", invalid="ignore"):  # looked for below
         scaler = StandardScaler().fit(imputer.fit_transform(values))
     mean, scale = float(scaler.mean_[0]), float(scaler.scale_[0])
-    if not (np.isfinite(mean) and np.isfinite(scale)):
+    if not (np.isfinite(mean) and np.isfinite(scaler.var_[0])):
         raise OverflowError
     if float(scaler.var_[0]) == 0.0 and not missing.any():
         return None

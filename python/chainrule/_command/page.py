@@ -30,7 +30,7 @@ figure { margin: 1rem 0; } figcaption { color: #555; font-size: .9rem; max-width
 img { max-width: 100%; height: auto; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr));
   column-gap: 2rem; }
-section > figure img { min-width: min(21rem, 100%); }
+.wide img { min-width: 36rem; }
 @media print {
   body { max-width: none; } h2 { break-after: avoid; } figure { break-inside: avoid; } }
 """
@@ -70,6 +70,7 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, tuple[bytes, str]])
         _scores(report),
         element("p", _split(report), class_="small"),
     ]
+    last = list(pictures)[-1]  # two pictures side by side: it scrolls where it would be tiny
     sections = [
         element(
             "section",
@@ -79,6 +80,7 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, tuple[bytes, str]])
                 element("div", picture(svg, f"{heading}: {caption}"), class_="scrolls"),
                 element("figcaption", caption),
             ),
+            class_="wide" if heading == last else "",
         )
         for heading, (svg, caption) in pictures.items()
     ]

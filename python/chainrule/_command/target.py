@@ -165,7 +165,7 @@ def with_statistics(target: Target, y: npt.NDArray[Any]) -> Target:
     with np.errstate(over="ignore", invalid="ignore"):
         scaler = StandardScaler().fit(y.reshape(-1, 1))
     mean, scale = float(scaler.mean_[0]), float(scaler.scale_[0])
-    if not (np.isfinite(mean) and np.isfinite(scale)):
+    if not (np.isfinite(mean) and np.isfinite(scaler.var_[0])):
         raise UsageError(
             f"target {quoted(target.name)} holds numbers that are too large to be standardized"
         )

@@ -11,6 +11,7 @@ from chainrule._command.errors import UsageError, quoted, require
 from chainrule._command.findings import draw, find
 from chainrule._command.fitting import fit_network
 from chainrule._command.info import num_threads
+from chainrule._command.lines import check_path
 from chainrule._command.options import TrainOptions
 from chainrule._command.outputs import check_output, write_file
 from chainrule._command.page import in_numbers, render
@@ -35,6 +36,7 @@ def train(options: TrainOptions) -> None:
         If options or file cannot be used, or the training fails.
     """
     require("chainrule train", ["sklearn", "matplotlib", "tqdm", "pandas"])
+    check_path(options.file)
     model_path, json_path, page_path = _outputs(options)
     threads = options.threads or num_threads()
     prepared = prepare(
@@ -79,8 +81,7 @@ def _outputs(options: TrainOptions) -> tuple[str, str, str]:
     stem = path.removesuffix(_EXTENSION)
     paths = (path, f"{stem}.json", f"{stem}.html")
     for each in paths:
-        inputs = [options.file] if os.path.exists(options.file) else []
-        check_output(each, "--output", force=options.force, inputs=inputs)
+        check_output(each, "--output", force=options.force, inputs=[options.file])
     return paths
 
 

@@ -46,7 +46,7 @@ from ._schedules import (
 from ._training import Trainer
 
 # A wrong CHAINRULE_VARIANT raises here, not in the middle of a program.
-runtime.active_variant()
+runtime._check_environment()
 
 if TYPE_CHECKING:
     from . import exchange

@@ -73,7 +73,7 @@ class DelimitedSource:
         import pandas as pd
 
         # Later versions read every number to the last bit, and warn of the option.
-        exactly = {"float_precision": "round_trip"} if pd.__version__ < "3" else {}
+        exactly: Any = {"float_precision": "round_trip"} if pd.__version__ < "3" else {}
         positions = {self.names.index(name): kind for name, kind in as_text.items()}
         try:
             with warnings.catch_warnings():

@@ -74,10 +74,29 @@ class History:
         """
         _append(self.validation_loss, validation and validation.loss, len(self.loss))
         _append(self.validation_score, validation and validation.score, len(self.loss))
-        self.loss.append(loss)
         self.learning_rate.append(learning_rate)
         self.seconds.append(seconds)
         self.steps_per_second.append(steps / seconds if seconds > 0 else math.inf)
+        self.loss.append(loss)  # last: an epoch that has a loss is whole
+
+    def trim(self) -> int:
+        """Drop what an interrupt left of an epoch that was not recorded to its end.
+
+        Returns
+        -------
+        int
+            The number of epochs.
+        """
+        n_epochs = len(self.loss)
+        for values in (
+            self.validation_loss,
+            self.validation_score,
+            self.learning_rate,
+            self.seconds,
+            self.steps_per_second,
+        ):
+            del values[n_epochs:]
+        return n_epochs
 
     def best_of_losses(self) -> int | None:
         """Return the epoch of the lowest validation loss, or training loss without validation.

@@ -94,6 +94,7 @@ class Loop:
         self._plan = plan
         self._history = trainer.history
         self._last_epoch = self._core.epoch + plan.epochs
+        self._unrecorded = self._core.epoch - len(self._history.loss)
         self._best: _Best | None = None
         if plan.early_stopping is not None:
             self._best = _Best(plan.early_stopping, trainer.model)
@@ -116,6 +117,9 @@ class Loop:
             reason = None
             while reason is None:
                 reason = self._epoch()
+        except BaseException:
+            self._forget_unrecorded()
+            raise
         finally:
             self._core.unbind()
             self._core.threads = threads_of_steps
@@ -123,6 +127,11 @@ class Loop:
         if self._best is not None:
             self._best.restore()
         self._history.stop_reason = reason
+
+    def _forget_unrecorded(self) -> None:
+        # An interrupt can come between the end of an epoch and its record, or within that.
+        n_epochs = self._history.trim()
+        self._core.epoch = min(self._core.epoch, n_epochs + self._unrecorded)
 
     def _epoch(self) -> str | None:
         """Run an epoch; return why the training ends with it, or None."""

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+import chainrule as cr
 
 CODE = """
 import signal
@@ -91,3 +94,47 @@ def test_ctrl_c_leaves_the_last_whole_step(delay, settings):
 @pytest.mark.parametrize("delay", [0, 0.1])
 def test_ctrl_c_in_the_parts_of_a_step_leaves_the_last_whole_one(delay, threads):
     check_interrupt(delay, 15_000, None, threads=threads)
+
+
+def test_an_interrupt_at_any_line_leaves_whole_epochs(rng):
+    """Raised at each line that the loop and the history run in a fit of three epochs."""
+    x, y = rng.normal(size=(20, 3)), rng.normal(size=20)
+    n_lines = 0
+
+    def interrupted_at(line):
+        trainer = cr.Trainer(cr.MLP([3, 4, 1]), loss="mse")
+        trainer.fit(x, y, epochs=2, validation_fraction=0.2)
+        seen = 0
+
+        def trace(frame, event, _):
+            nonlocal seen
+            if not frame.f_code.co_filename.endswith(("_loop.py", "_history.py")):
+                return None
+            if event == "line":
+                seen += 1
+                if seen == line:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            trainer.fit(x, y, epochs=3, validation_fraction=0.2)
+        except KeyboardInterrupt:
+            assert 0 < line <= seen
+        finally:
+            sys.settrace(before)
+        return trainer, seen
+
+    trainer, n_lines = interrupted_at(0)
+    assert trainer.epoch == 5
+    assert n_lines > 100
+    for line in range(1, n_lines + 1):
+        trainer, _ = interrupted_at(line)
+        history = trainer.history
+        lists = [values for values in vars(history).values() if isinstance(values, list)]
+        assert {len(values) for values in lists} == {trainer.epoch}, line
+        trainer.fit(x, y, epochs=1, validation_fraction=0.2)
+        assert len(history.loss) == trainer.epoch
+        assert np.isfinite(history.loss).all()

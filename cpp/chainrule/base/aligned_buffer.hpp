@@ -2,6 +2,10 @@
 // Used by every layer above.
 #pragma once
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -15,6 +19,9 @@ namespace chainrule {
 
 // A cache line, and the widest vector register.
 inline constexpr std::size_t kAlignment = 64;
+// From here on a buffer lies on large pages where the system has them on request: matrices are read
+// along columns too, a page for each element or two.
+inline constexpr std::size_t kLargePage = std::size_t{1} << 21, kFewestLargeBytes = 2 * kLargePage;
 
 template <class T>
 class AlignedBuffer {
@@ -41,7 +48,9 @@ class AlignedBuffer {
     std::swap(size_, other.size_);
     return *this;
   }
-  ~AlignedBuffer() { ::operator delete(data_, std::align_val_t{kAlignment}); }
+  ~AlignedBuffer() {
+    ::operator delete(data_, alignment(static_cast<std::size_t>(size_) * sizeof(T)));
+  }
 
   // Makes room for at least `size` elements; contents are lost when it grows.
   void reserve(int64_t size) {
@@ -66,8 +75,16 @@ class AlignedBuffer {
   void allocate(int64_t size) {
     if (size <= 0) return;  // never negative: said for GCC 12, which warns of huge sizes
     const auto bytes = static_cast<std::size_t>(checked_product(size, int64_t{sizeof(T)}));
-    data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{kAlignment}));
+    data_ = static_cast<T*>(::operator new(bytes, alignment(bytes)));
     size_ = size;
+#if defined(__linux__)
+    // A hint: where it is refused, the pages are small.
+    if (bytes >= kFewestLargeBytes) madvise(data_, bytes, MADV_HUGEPAGE);
+#endif
+  }
+
+  static std::align_val_t alignment(std::size_t bytes) {
+    return std::align_val_t{bytes < kFewestLargeBytes ? kAlignment : kLargePage};
   }
 
   T* data_ = nullptr;

@@ -59,17 +59,25 @@ void tile(const PanelProduct<T>& p, const T* a, T* c) {
       });
     });
   }
+  // One pointer for every three rows, which an address reaches as pointer, pointer + stride and
+  // pointer + 2 stride: an offset for each row would not fit into the registers that hold
+  // addresses.
+  constexpr int kGroupRows = 3, kGroups = (kRows + kGroupRows - 1) / kGroupRows;
+  const T* groups[kGroups];
+  unrolled<kGroups>([&](int g)
+                        CHAINRULE_INLINE_LAMBDA { groups[g] = a + kGroupRows * g * a_row_stride; });
   const T* b = p.b;
   for (int64_t step = 0; step < k; ++step) {
     Vec<T> row[kVectors];
     unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA { row[v] = load(b, v); });
     unrolled<kRows>([&](int r) CHAINRULE_INLINE_LAMBDA {
-      const Vec<T> element = Vec<T>::broadcast(a[r * a_row_stride]);
+      const T* group = groups[r / kGroupRows];
+      const Vec<T> element = Vec<T>::broadcast(group[r % kGroupRows * a_row_stride]);
       unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA {
         sums[r][v] = multiply_add(element, row[v], sums[r][v]);
       });
     });
-    a += a_column_stride;
+    unrolled<kGroups>([&](int g) CHAINRULE_INLINE_LAMBDA { groups[g] += a_column_stride; });
     b += b_row_stride;
   }
   unrolled<kRows>([&](int r) CHAINRULE_INLINE_LAMBDA {
@@ -96,10 +104,21 @@ void last_rows(const PanelProduct<T>& p, int64_t rows, const T* a, T* c) {
   }
 }
 
+// Asks for rows of C while the tile before them is computed: in a large C they lie on as many
+// pages.
+template <class T, int kVectors>
+void prefetch_rows(const PanelProduct<T>& p, int64_t first) {
+  const int64_t end = first + kTileRows < p.m ? first + kTileRows : p.m;
+  for (int64_t i = first; i < end; ++i) {
+    for (int v = 0; v < kVectors; ++v) prefetch(p.c + i * p.c_row_stride + v * Vec<T>::kLanes);
+  }
+}
+
 template <class T, int kVectors, bool kTail>
 void panel_rows(const PanelProduct<T>& p) {
   int64_t i = 0;
   for (; i + kTileRows <= p.m; i += kTileRows) {
+    prefetch_rows<T, kVectors>(p, i + kTileRows);
     tile<T, kTileRows, kVectors, kTail>(p, p.a + i * p.a_row_stride, p.c + i * p.c_row_stride);
   }
   last_rows<T, kTileRows - 1, kVectors, kTail>(p, p.m - i, p.a + i * p.a_row_stride,

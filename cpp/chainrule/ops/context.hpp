@@ -15,9 +15,10 @@ namespace chainrule {
 inline constexpr int64_t kDepthBlock = 512;
 inline constexpr int64_t kPanelRowBytes = 2 * 64;
 
-// A copied block of a left operand: half of a second-level cache of a mebibyte. kBlockPadBytes keep
-// its rows, where they are a power of two long, from sharing cache sets.
-inline constexpr int64_t kBlockBytes = int64_t{1} << 19, kBlockPadBytes = 64;
+// A copied block of a left operand: 512 rows, for all of which a panel is packed once. It streams
+// from the second- or third-level cache. kBlockPadBytes keep its rows, where they are a power of
+// two long, from sharing cache sets.
+inline constexpr int64_t kBlockBytes = int64_t{1} << 20, kBlockPadBytes = 64;
 
 // A cache line of its own: each thread writes to its context after every panel.
 class alignas(64) Context {

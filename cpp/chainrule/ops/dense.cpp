@@ -177,10 +177,12 @@ void pack_one(const KernelTable<T>& kernels, const Operand<T>& b, int64_t k, int
              std::min(width, n - j), panels + j * k);
 }
 
-// Whether a row of n elements leaves a quarter of a vector empty, or more.
+// Whether rows of n elements leave a quarter of their one vector empty, or most of a second one:
+// then n is at most five eighths of a panel.
 template <class T>
 bool is_narrow(const KernelTable<T>& kernels, int64_t n) {
-  return 8 * n <= 3 * kernels.panel_columns;
+  const int64_t width = kernels.panel_columns;
+  return 8 * n <= 3 * width || (2 * n > width && 8 * n <= 5 * width);
 }
 
 // x^T grad_z as the transpose of grad_z^T x, whose rows fill whole vectors, with the same chains.
@@ -189,7 +191,7 @@ void narrow_weight_gradient(Context& context, const DenseShape& shape, const T* 
                             T* grad_weight, bool continues) {
   const auto [m, k, n] = shape;
   constexpr int64_t kMostColumns = kPanelRowBytes / int64_t{sizeof(T)};
-  std::array<T, kMostColumns * kMostColumns / 2> rows;
+  std::array<T, 5 * kMostColumns / 8 * kMostColumns> rows;
   const int64_t width = context.kernels<T>().panel_columns;
   for (int64_t i = 0; i < k; i += width) {
     const int64_t count = std::min(width, k - i);

@@ -53,6 +53,15 @@
 namespace chainrule {
 namespace {
 
+// Brings the line of an address that will be written into the second-level cache.
+CHAINRULE_INLINE void prefetch(const void* address) {
+#if defined(_MSC_VER) && !defined(__clang__)
+  static_cast<void>(address);
+#else
+  __builtin_prefetch(address, 1, 2);
+#endif
+}
+
 // body(0), body(1) ... body(kCount - 1), unrolled before the compiler decides what lives in
 // registers; an array of vectors indexed by a loop variable may stay in memory.
 template <int kCount, int kFirst = 0, class Body>

@@ -11,9 +11,12 @@ trains one epoch of two batches, and notes its peak. The bound is
 The four buffers are parameters, gradient and the two moments of Adam. Activations are the arrays of
 a batch that the backward pass reads: its inputs and targets as gathered, and for each layer the
 output, what the activation reads if that is its argument, with a normalization the normalized
-values, and with dropout the mask and the result. Gradients with respect to them are not among them,
-nor are copies of the weights that products are faster with (panels): they must fit into the 64 MiB.
-The last columns say how much of them there is. Linux only.
+values, and with dropout the mask and the result. They are counted for MOST_ROWS rows of a larger
+batch, which goes through the network in parts; most go in smaller ones, and so take less. Gradients
+with respect to them are not among them, nor are copies of the weights that products are faster with
+(panels): they must fit into the 64 MiB, of which the last columns say how much is taken. Batch
+normalization needs all rows of a batch and has no parts: a batch of which these gradients alone take
+64 MiB is beyond the bound. Linux only.
 """
 
 import argparse
@@ -35,6 +38,7 @@ from .workloads.training_step.shapes import SEED, SHAPES
 MIB = 1 << 20
 SPARE = 64 * MIB
 N_BATCHES = 2
+MOST_ROWS = 16_384  # of a part: cpp/chainrule/network/mlp_gradient.cpp
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,22 @@ class Case:
         counts = [n * m + n_vectors * m for n, m in itertools.pairwise(self.widths)]
         return sum(counts) - (n_vectors - 1) * self.widths[-1]
 
+    def n_rows(self) -> int:
+        """Rows of a batch that are there at a time, at most."""
+        return self.batch_size if self.norm == "batch" else min(self.batch_size, MOST_ROWS)
+
     def activations(self) -> int:
         """Elements, as the top of this file counts them."""
         saves_input = _core.activations()[self.activation]["saved"] == "input"
         kept = 1 + saves_input + (self.norm is not None) + 2 * (self.dropout > 0)
         n_targets = 1 if self.loss == "cross_entropy" else self.widths[-1]
         of_a_row = self.widths[0] + n_targets + kept * sum(self.widths[1:-1]) + self.widths[-1]
-        return self.batch_size * of_a_row
+        return self.n_rows() * of_a_row
 
     def gradients(self) -> int:
         """Elements of the gradients with respect to outputs, and with a norm to its argument."""
         hidden = (1 + (self.norm is not None)) * sum(self.widths[1:-1])
-        return self.batch_size * (hidden + self.widths[-1])
+        return self.n_rows() * (hidden + self.widths[-1])
 
     def bound(self) -> int:
         """Bytes that may be used."""
@@ -95,6 +103,8 @@ CASES = {name: Case(w.widths, w.batch_size, w.activation, w.loss) for name, w in
     "4096": Case((4096, 4096, 4096, 4096), 256),
     "batch of 65,536": Case((32, 64, 64, 1), 65536),
     "batch of 65,536, mnist": Case((784, 256, 128, 10), 65536, loss="cross_entropy"),
+    "batch of 65,536, layer norm": Case((64, 256, 256, 10), 65536, "gelu", norm="layer", dropout=0.1),
+    "batch of 8,192, wide": Case((1024, 1024, 1024, 1024), 8192),
     "gelu": Case((64, 256, 256, 10), 8192, "gelu"),
     "layer norm": Case((64, 256, 256, 10), 8192, norm="layer"),
     "batch norm": Case((64, 256, 256, 10), 8192, norm="batch"),

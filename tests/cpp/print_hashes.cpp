@@ -176,15 +176,20 @@ void print_schedules() {
   hash.print("shuffle");
 }
 
-// 200 steps with layer and batch normalization, penalties, clipping, and dropout but for L-BFGS,
-// which wants the same function in every step. Without batch normalization, batches of 64 rows and
-// more go through in groups.
+struct TrainingSize {
+  int64_t rows = 150, batch_size = 32, width = 37;
+  int64_t steps = 200;
+};
+
+// Steps with layer and batch normalization, penalties, clipping, and dropout but for L-BFGS, which
+// wants the same function in every step. Without batch normalization, batches of 64 rows and more
+// go through in groups, or in parts.
 template <class T>
 void print_training(const std::string& name, const OptimizerSpec& optimizer, double rate,
-                    Norm second_norm = Norm::kBatch, int64_t batch_size = 32) {
-  constexpr int64_t kRows = 150, kInputs = 13, kClasses = 5;
-  const std::vector<T> x = uniform<T>(kRows * kInputs, 1, -2, 2);
-  std::vector<int32_t> labels(kRows);
+                    Norm second_norm = Norm::kBatch, const TrainingSize& size = {}) {
+  constexpr int64_t kInputs = 13, kClasses = 5;
+  const std::vector<T> x = uniform<T>(size.rows * kInputs, 1, -2, 2);
+  std::vector<int32_t> labels(static_cast<size_t>(size.rows));
   for (size_t i = 0; i < labels.size(); ++i) {
     labels[i] = static_cast<int32_t>(x[i * kInputs] > 0) + 2 * (x[i * kInputs + 1] > 0);
   }
@@ -192,11 +197,11 @@ void print_training(const std::string& name, const OptimizerSpec& optimizer, dou
   const auto hidden = [dropout](int64_t width, Activation activation, Norm norm) {
     return LayerSpec{width, activation, 0.01, dropout, norm, true, Initializer::he_uniform};
   };
-  Mlp<T> model(
-      kInputs,
-      {hidden(37, Activation::gelu, Norm::kLayer), hidden(24, Activation::relu, second_norm),
-       hidden(17, Activation::mish, Norm::kNone), LayerSpec{kClasses}},
-      11);
+  Mlp<T> model(kInputs,
+               {hidden(size.width, Activation::gelu, Norm::kLayer),
+                hidden(size.width * 24 / 37, Activation::relu, second_norm),
+                hidden(17, Activation::mish, Norm::kNone), LayerSpec{kClasses}},
+               11);
   TrainerOptions options;
   options.loss = {Loss::cross_entropy, 0.05, {}};
   options.optimizer = optimizer;
@@ -205,11 +210,11 @@ void print_training(const std::string& name, const OptimizerSpec& optimizer, dou
   options.clip_norm = 5;
   options.seed = 12;
   Trainer<T> trainer(model, options);
-  trainer.bind({x.data(), kRows, kInputs, {nullptr, 0, labels.data(), nullptr}}, batch_size, true,
-               200);
+  trainer.bind({x.data(), size.rows, kInputs, {nullptr, 0, labels.data(), nullptr}},
+               size.batch_size, true, size.steps);
   Hash hash;
-  while (trainer.step_count < 200) {
-    const RunResult result = trainer.run(200 - trainer.step_count);
+  while (trainer.step_count < size.steps) {
+    const RunResult result = trainer.run(size.steps - trainer.step_count);
     hash.add(result.loss_sum);
     if (result.steps == 0) break;
   }
@@ -232,8 +237,10 @@ void print_trainings() {
   train("amsgrad", Optimizer::adam, 1e-2, {0.9, 0.999, 1e-8, 1}, 1e-3);
   train("nadam", Optimizer::nadam, 0, {0.9, 0.999, 1e-8, 0.004}, 2e-3);
   train("lion", Optimizer::lion, 1e-2, {0.9, 0.99}, 1e-4);
-  print_training<T>("groups", {Optimizer::adam, false, 0, {0.9, 0.999, 1e-8, 0}}, 1e-3, Norm::kNone,
-                    150);
+  const OptimizerSpec adam{Optimizer::adam, false, 0, {0.9, 0.999, 1e-8, 0}};
+  print_training<T>("groups", adam, 1e-3, Norm::kNone, {150, 150});
+  print_training<T>("large groups", adam, 1e-3, Norm::kNone, {9001, 9001, 37, 4});
+  print_training<T>("parts", adam, 1e-3, Norm::kNone, {2101, 2101, 370, 2});
   print_training<T>("lbfgs", {Optimizer::sgd, true, 0, {10, 1e-9, 25}}, 1.0);
 }
 

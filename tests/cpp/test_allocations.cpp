@@ -184,6 +184,29 @@ TEST_CASE("fifty steady steps on rows in order allocate nothing") {
   check_steady_steps<double>(false);
 }
 
+TEST_CASE("steady steps on batches that go through in groups or parts allocate nothing") {
+  constexpr int64_t kLargeRows = 2100;
+  const std::vector<float> x = Data<float>::random(kLargeRows * kInputs, 4),
+                           y = Data<float>::random(kLargeRows * kOutputs, 5),
+                           weights = Data<float>::random(kLargeRows, 6);
+  for (const int64_t width : {20, 270}) {
+    LayerSpec hidden{width};
+    hidden.norm = Norm::kLayer;
+    hidden.dropout = 0.2;
+    Mlp<float> model(kInputs, {hidden, hidden, LayerSpec{kOutputs}}, 0);
+    Trainer<float> trainer(model, options_of(settings()[3].optimizer));
+    trainer.bind({x.data(), kLargeRows, kInputs, {y.data(), kOutputs, nullptr, weights.data()}},
+                 kLargeRows, true, 100);
+    run_steps(trainer, 2);
+    const int64_t before = allocations;
+    run_steps(trainer, 3);
+    const int64_t after = allocations;
+    CAPTURE(width);
+    CHECK(after - before == 0);
+    CHECK(trainer.step_count == 5);
+  }
+}
+
 TEST_CASE("a single step on a batch no larger than one before allocates nothing") {
   const Data<float> data;
   const Dataset<float> all = data.dataset();

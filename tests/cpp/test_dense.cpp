@@ -206,6 +206,57 @@ TEST_CASE("dense in float is the chain of its definition") { check_all_shapes<fl
 
 TEST_CASE("dense in double is the chain of its definition") { check_all_shapes<double>(); }
 
+// The gradients of some rows, then of the others, by panels or by a team where inputs are many.
+template <class T>
+void add_rows(Team& team, const DenseShape& shape, const T* grad_z, const T* x, bool continues,
+              Guarded<T>& grad_weight, Guarded<T>& grad_bias) {
+  Context context;
+  const chainrule::KernelTable<T>& kernels = context.kernels<T>();
+  const int64_t size = chainrule::gradient_panels_size(kernels, shape);
+  if (size > 0) {
+    Guarded<T> panels(size);
+    chainrule::dense_parameter_gradients(team, shape, grad_z, x, panels.data(), grad_weight.data(),
+                                         grad_bias.data(), continues);
+    return;
+  }
+  for (int64_t i = 0; i < chainrule::panel_count(kernels, shape.out_features); ++i) {
+    chainrule::dense_parameter_gradients(context, shape, i, grad_z, x, grad_weight.data(),
+                                         grad_bias.data(), continues);
+  }
+}
+
+template <class T>
+void check_continued_sums() {
+  constexpr DenseShape kShapes[] = {{5, 3, 1},     {40, 17, 1},   {600, 37, 5},
+                                    {70, 70, 100}, {1100, 9, 33}, {60, 1060, 530}};
+  for (const chainrule::Variant* variant : chainrule::supported_variants()) {
+    CAPTURE(std::string(variant->name));
+    chainrule::set_active_variant(variant->name);
+    Team team;
+    for (const auto [m, k, n] : kShapes) {
+      CAPTURE(m);
+      const Guarded<T> x(m * k, 1), grad_z(m * n, 4);
+      Guarded<T> whole(k * n), whole_bias(n), parts(k * n), parts_bias(n);
+      add_rows(team, {m, k, n}, grad_z.data(), x.data(), false, whole, whole_bias);
+      for (const int64_t first : {int64_t{0}, int64_t{1}, m / 2, m - 1}) {
+        add_rows(team, {first, k, n}, grad_z.data(), x.data(), false, parts, parts_bias);
+        add_rows(team, {m - first, k, n}, grad_z.data() + first * n, x.data() + first * k, true,
+                 parts, parts_bias);
+        CHECK(std::memcmp(parts.data(), whole.data(), static_cast<size_t>(k * n) * sizeof(T)) == 0);
+        CHECK(std::memcmp(parts_bias.data(), whole_bias.data(),
+                          static_cast<size_t>(n) * sizeof(T)) == 0);
+      }
+      CHECK(parts.guards_are_whole());
+      CHECK(parts_bias.guards_are_whole());
+    }
+  }
+}
+
+TEST_CASE("sums over rows continue to the same bits") {
+  check_continued_sums<float>();
+  check_continued_sums<double>();
+}
+
 TEST_CASE("backward writes what is asked for") {
   Team team;
   const DenseShape shape{9, 6, 5};

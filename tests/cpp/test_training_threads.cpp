@@ -111,11 +111,11 @@ TEST_CASE("any number of threads trains the same bits") {
   check_thread_counts<double>();
 }
 
-// Rows in groups, gathered within them or, with class weights, before; then a layer whose inputs
-// are copied by blocks.
+// Rows in groups or parts, with and without class weights; then a layer whose inputs are copied by
+// blocks.
 template <class T>
 std::vector<T> classified(int threads, int64_t batch_size, bool has_weights, int64_t inputs,
-                          int64_t width) {
+                          int64_t width, int epochs = 3) {
   constexpr int64_t kClasses = 5;
   LayerSpec first{width}, second{width};
   first.activation = Activation::gelu;
@@ -137,7 +137,7 @@ std::vector<T> classified(int threads, int64_t batch_size, bool has_weights, int
   trainer.threads = threads;
   trainer.bind({x.data(), rows, inputs, {nullptr, 0, labels.data(), nullptr}}, batch_size, true,
                10);
-  for (int epoch = 0; epoch < 3; ++epoch) trainer.run(1000);
+  for (int epoch = 0; epoch < epochs; ++epoch) trainer.run(1000);
   return {model.parameters().data(), model.parameters().data() + model.parameters().size()};
 }
 
@@ -161,6 +161,25 @@ TEST_CASE("any number of threads takes groups of rows to the same bits") {
   for (const int threads : {2, 5}) {
     CHECK(same_bits(classified<float>(threads, 70, false, 1100, 270), expected));
   }
+}
+
+// 17 groups of several walks each; then two parts, of one row more and one less.
+template <class T>
+void check_large_batches() {
+  for (const bool has_weights : {false, true}) {
+    const std::vector<T> groups = classified<T>(1, 17 * 1024, has_weights, 11, 20, 1);
+    const std::vector<T> parts = classified<T>(1, 2101, has_weights, 37, 270, 1);
+    for (const int threads : {2, 3, 8}) {
+      CAPTURE(threads);
+      CHECK(same_bits(classified<T>(threads, 17 * 1024, has_weights, 11, 20, 1), groups));
+      CHECK(same_bits(classified<T>(threads, 2101, has_weights, 37, 270, 1), parts));
+    }
+  }
+}
+
+TEST_CASE("any number of threads takes large batches to the same bits") {
+  check_large_batches<float>();
+  check_large_batches<double>();
 }
 
 TEST_CASE("trainings side by side share the pool and no more") {

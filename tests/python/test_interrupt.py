@@ -18,7 +18,7 @@ import chainrule as cr
 
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(20_000, 16)), rng.normal(size=20_000)
-model = cr.MLP([16, 256, 256, 1], dropout=0.1, norm="batch", seed=1)
+model = cr.MLP([16, 256, 256, 1], dropout=0.1, norm={NORM}, seed=1)
 first = model.parameters.copy()
 settings = {SETTINGS}
 
@@ -30,7 +30,7 @@ def interrupt(state):
 
 
 try:
-    model.fit(x, y, loss="mse", batch_size=64, epochs=100_000, callbacks=[interrupt], **settings)
+    model.fit(x, y, loss="mse", epochs=100_000, callbacks=[interrupt], **settings)
 except KeyboardInterrupt:
     pass
 else:
@@ -44,7 +44,7 @@ assert model.history.stop_reason is None
 assert model.predict(x[:5]).shape == (5, 1)
 
 # The parameters are those of a whole number of steps: as many steps from the start give them again.
-again = cr.MLP([16, 256, 256, 1], dropout=0.1, norm="batch", seed=1)
+again = cr.MLP([16, 256, 256, 1], dropout=0.1, norm={NORM}, seed=1)
 
 
 class StopAt(cr.Callback):
@@ -54,23 +54,22 @@ class StopAt(cr.Callback):
         return state.step == trainer.step_count
 
 
-again.fit(x, y, loss="mse", batch_size=64, epochs=100_000, callbacks=[StopAt()], **settings)
+again.fit(x, y, loss="mse", epochs=100_000, callbacks=[StopAt()], **settings)
 assert again.parameters.tobytes() == model.parameters.tobytes()
 assert again.running_statistics.tobytes() == model.running_statistics.tobytes()
 
-model.fit(x, y, loss="mse", epochs=1, batch_size=64, resume=True)
+model.fit(x, y, loss="mse", epochs=1, batch_size=settings["batch_size"], resume=True)
 assert model.history.stop_reason == "epochs"
 assert trainer.step_count > 0
 print("usable", flush=True)
 """
 
 
-@pytest.mark.parametrize(
-    ("delay", "settings"),
-    [(0, ""), (0.1, ""), (0.3, "'progress': True"), (0, "'threads': 4"), (0.1, "'threads': 4")],
-)
-def test_ctrl_c_leaves_the_last_whole_step(delay, settings):
-    code = CODE.replace("{DELAY}", str(delay)).replace("{SETTINGS}", "{" + settings + "}")
+def check_interrupt(delay, batch_size, norm, **settings):
+    settings = {"batch_size": batch_size, **settings}
+    code = CODE
+    for name, value in {"DELAY": delay, "NORM": norm, "SETTINGS": settings}.items():
+        code = code.replace("{" + name + "}", repr(value))
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False
     )
@@ -79,7 +78,22 @@ def test_ctrl_c_leaves_the_last_whole_step(delay, settings):
     assert usable == "usable"
     _, epoch, step, recorded = interrupted.split()
     assert int(epoch) == int(recorded) >= 1
-    assert int(epoch) * 313 <= int(step) <= (int(epoch) + 1) * 313
+    n_steps = -(-20_000 // batch_size)
+    assert int(epoch) * n_steps <= int(step) <= (int(epoch) + 1) * n_steps
+
+
+@pytest.mark.parametrize(
+    ("delay", "settings"),
+    [(0, {}), (0.1, {}), (0.3, {"progress": True}), (0, {"threads": 4}), (0.1, {"threads": 4})],
+)
+def test_ctrl_c_leaves_the_last_whole_step(delay, settings):
+    check_interrupt(delay, 64, "batch", **settings)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("delay", [0, 0.1])
+def test_ctrl_c_in_the_parts_of_a_step_leaves_the_last_whole_one(delay, threads):
+    check_interrupt(delay, 15_000, None, threads=threads)
 
 
 def test_an_interrupt_at_any_line_leaves_whole_epochs(rng):

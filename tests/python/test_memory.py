@@ -60,8 +60,9 @@ if sys.platform == "linux":
             # Panels of the weights, 2 x 19 MiB, are in the 64; the second has no room for them.
             pytest.param([256, 2048, 2048, 8], 64, 1, {}, id="panels"),
             pytest.param([1024, 4096, 1024], 32, 1, {}, id="no panels"),
-            # Gradients of the outputs, as large as the outputs, are in the 64 too.
+            # Gradients of the outputs are in the 64 too: of some rows at a time.
             pytest.param([8, 64, 64, 1], 65536, 1, {}, id="large batch"),
+            pytest.param([8, 1024, 1024, 1], 8192, 1, {}, id="large batch, wide"),
             pytest.param([8, 256, 256, 1], 8192, 2, {"activation": "gelu"}, id="saved input"),
             pytest.param([8, 256, 256, 1], 8192, 2, {"norm": "layer"}, id="layer norm"),
             pytest.param([8, 256, 256, 1], 8192, 2, {"norm": "batch"}, id="batch norm"),
@@ -76,7 +77,15 @@ if sys.platform == "linux":
         taken = peak(widths, batch_size, options=options)
         assert taken <= buffers + activations + SPARE
         # The measurement sees what cannot be saved.
-        assert taken >= buffers + 4 * batch_size * hidden
+        rows = batch_size if options.get("norm") == "batch" else min(batch_size, 1024)
+        assert taken >= buffers + 4 * rows * hidden
+
+    @pytest.mark.parametrize("widths", [[64, 100, 100, 5], [64, 300, 300, 5]])
+    def test_a_larger_batch_takes_no_more(widths):
+        options = {"activation": "gelu", "dropout": 0.1, "norm": "layer"}
+        small, large = (peak(widths, size, options=options) for size in (33_000, 100_000))
+        order = 2 * 8 * (100_000 - 33_000)  # of the rows
+        assert large <= small + order + MIB
 
     def test_more_epochs_take_no_more():
         once, often = (peak([64, 256, 256, 1], 1024, epochs=epochs) for epochs in (1, 30))

@@ -113,35 +113,39 @@ def assert_same_training(
     weighted=False,
     probabilities=False,
     bias=True,
+    widths=(12, 9),
+    n_rows=N_ROWS,
+    batch_size=BATCH_SIZE,
+    epochs=EPOCHS,
     **limits,
 ):
     # A bias before batch normalization changes nothing, and so its gradient is rounding error
     # alone. Adam divides it by its own size; this epsilon keeps the steps below 1e-13.
     optimizer = optimizer or cr.Adam(1e-3, epsilon=1e-6)
     loss = loss or cr.MSE()
-    X, y, n_out = make_data(loss, probabilities=probabilities)
+    X, y, n_out = make_data(loss, n_rows, probabilities)
     weight = np.random.default_rng(6).random(len(X)) if weighted else None
     hidden = {"activation": activation, "norm": norm, "dropout": dropout, "bias": bias}
     model = cr.MLP(
-        [N_IN, cr.Dense(12, **hidden), cr.Dense(9, **hidden), n_out],
+        [N_IN, *[cr.Dense(width, **hidden) for width in widths], n_out],
         dtype="float64",
         seed=MODEL_SEED,
     )
     network = reference.NumpyMLP.from_model(model)
     trainer = cr.Trainer(model, loss=loss, optimizer=optimizer, seed=FIT_SEED, **limits)
-    steps_per_epoch = -(-len(X) // BATCH_SIZE)
+    steps_per_epoch = -(-len(X) // batch_size)
     other = reference.NumpyTrainer(
         network,
         loss=reference_loss(loss),
-        optimizer=reference_optimizer(optimizer, EPOCHS, steps_per_epoch),
+        optimizer=reference_optimizer(optimizer, epochs, steps_per_epoch),
         masks=partial(draw_mask, MODEL_SEED),
         **limits,
     )
     before = model.parameters.copy()
-    data = {"batch_size": BATCH_SIZE, "epochs": EPOCHS, "sample_weight": weight}
+    data = {"batch_size": batch_size, "epochs": epochs, "sample_weight": weight}
     history = trainer.fit(X, y, **data)
     losses = other.fit(X, y, order=partial(draw_order, FIT_SEED, len(X)), **data)
-    assert trainer.step_count == other.step_count == 200
+    assert trainer.step_count == other.step_count == epochs * steps_per_epoch
     assert np.abs(model.parameters - before).max() > 1e-3
     np.testing.assert_allclose(model.parameters, network.parameters, rtol=0, atol=1e-10)
     np.testing.assert_allclose(
@@ -213,6 +217,24 @@ def test_everything_at_once_trains_as_in_the_reference():
         penalize_biases=True,
         clip_norm=0.7,
         clip_value=0.1,
+    )
+
+
+# Rows in groups that walk on, and in parts.
+@pytest.mark.parametrize("widths", [(40, 33), (290, 230)])
+def test_large_batches_train_as_in_the_reference(widths):
+    assert_same_training(
+        widths=widths,
+        n_rows=5_000,
+        batch_size=2_600,
+        epochs=5,
+        loss=cr.Huber(0.5),
+        activation="gelu",
+        norm="layer",
+        dropout=0.2,
+        weighted=True,
+        clip_norm=0.5,
+        l2=1e-3,
     )
 
 

@@ -1,10 +1,10 @@
 """How a network is trained where the user leaves it open.
 
-Chosen by held-out scores, means of five to ten seeds, on six tables; docs/command.md has them beside
-those of scikit-learn. What matters most on small noisy tables is the weight decay (diabetes: R² of
-0.31 with 0.1, 0.44 with 10; homes: 0.89 and 0.81), so that up to 50,000 rows three are tried, which
-takes less than a second for some thousand rows; the validation rows choose. GELU, wider networks
-and dropout of 0.1 made no difference beyond the standard error, or helped one table alone.
+Chosen by held-out scores, means of five to ten seeds, on six tables; docs/command.md has them
+beside those of scikit-learn. What matters most on small noisy tables is the weight decay (diabetes:
+R² of 0.31 with 0.1, 0.44 with 10; homes: 0.89 and 0.81), so that up to 50,000 rows three are tried,
+which takes less than a second for some thousand rows; the validation rows choose. GELU, wider
+networks and dropout of 0.1 made no difference beyond the standard error, or helped one table alone.
 """
 
 from __future__ import annotations

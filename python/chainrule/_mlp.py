@@ -336,7 +336,8 @@ class MLP(Network):
             When to end the training before its time.
         callbacks : sequence of function or Callback, default ()
             Called with a :class:`Progress` after each epoch; see :class:`Callback`. An exception
-            of a callback ends the training and is passed on.
+            of a callback ends the training and is passed on. A :class:`Checkpoint` among them
+            writes the training to a file.
         progress : bool or None, default False
             Show a progress bar: True needs tqdm; None shows one when tqdm is installed and stderr
             is a terminal.

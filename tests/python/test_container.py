@@ -14,7 +14,7 @@ import pytest
 import safetensors
 import safetensors.numpy
 from bounds import same_bits
-from file_bytes import ZEROS, put_together, seal, take_apart
+from file_bytes import ZEROS, change_somewhere, put_together, seal, take_apart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -302,46 +302,6 @@ def test_a_long_header_is_refused_on_both_sides(small):
 
 
 # --- fuzz ----------------------------------------------------------------------------------------
-
-odd_numbers = st.sampled_from(
-    [0, 1, -1, 2, 3, 2**31, 2**53, 2**63, 2**64, 10**25, 0.5, -0.0, 1e308]
-)
-odd_texts = st.text("a. \0\u00e9\ud800", max_size=8)
-odd_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | odd_numbers
-    | odd_texts
-    | st.sampled_from(
-        ["relu", "layer", "batch", "float64", "Adam", "Dense", "Cosine", "F32", "F64", "mlp"]
-    ),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["type", "name", "shape", "a"]), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-
-
-def change_somewhere(draw, value):
-    """Change one item, at any depth, of nested dicts and lists in place."""
-    while True:
-        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        key = draw(st.sampled_from(keys))
-        inner = value[key]
-        if isinstance(inner, dict | list) and inner and draw(st.integers(0, 4)):
-            value = inner
-            continue
-        how = draw(st.integers(0, 5))
-        if how == 0:
-            del value[key]
-        elif how == 1 and isinstance(value, dict):
-            value[draw(odd_texts)] = inner
-        elif how == 2 and isinstance(inner, int):
-            value[key] = inner + draw(st.sampled_from([-8, -4, -1, 1, 4, 8]))
-        else:
-            value[key] = draw(odd_values)
-        return
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ a batch that the backward pass reads: its inputs and targets as gathered, and fo
 output, what the activation reads if that is its argument, with a normalization the normalized
 values, and with dropout the mask and the result. They are counted for MOST_ROWS rows of a larger
 batch, which goes through the network in parts; most go in smaller ones, and so take less. Gradients
-with respect to them are not among them, nor are copies of the weights that products are faster with
-(panels): they must fit into the 64 MiB, of which the last columns say how much is taken. Batch
-normalization needs all rows of a batch and has no parts: a batch of which these gradients alone take
-64 MiB is beyond the bound. Linux only.
+with respect to them are not among them, nor are copies of the weights that products are faster
+with (panels): they must fit into the 64 MiB, of which the last columns say how much is taken. Batch
+normalization needs all rows of a batch and has no parts: a batch of which these gradients alone
+take 64 MiB is beyond the bound. Linux only.
 """
 
 import argparse
@@ -103,7 +103,9 @@ CASES = {name: Case(w.widths, w.batch_size, w.activation, w.loss) for name, w in
     "4096": Case((4096, 4096, 4096, 4096), 256),
     "batch of 65,536": Case((32, 64, 64, 1), 65536),
     "batch of 65,536, mnist": Case((784, 256, 128, 10), 65536, loss="cross_entropy"),
-    "batch of 65,536, layer norm": Case((64, 256, 256, 10), 65536, "gelu", norm="layer", dropout=0.1),
+    "batch of 65,536, layer norm": Case(
+        (64, 256, 256, 10), 65536, "gelu", norm="layer", dropout=0.1
+    ),
     "batch of 8,192, wide": Case((1024, 1024, 1024, 1024), 8192),
     "gelu": Case((64, 256, 256, 10), 8192, "gelu"),
     "layer norm": Case((64, 256, 256, 10), 8192, norm="layer"),

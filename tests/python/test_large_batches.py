@@ -1,7 +1,7 @@
 """Batches of thousands of rows, whose activations are not all there at a time.
 
-Small networks take them by groups of rows that walk on, large ones by parts. Sums over rows continue
-from one part to the next, so that gradients are those of the passes over all rows at once.
+Small networks take them by groups of rows that walk on, large ones by parts. Sums over rows
+continue from one part to the next, so that gradients are those of the passes over all rows at once.
 """
 
 import numpy as np

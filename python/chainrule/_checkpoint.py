@@ -98,6 +98,8 @@ class CheckpointWriter:
         self._save = save
         began = time.monotonic()
         self._last = dict.fromkeys(checkpoints, (epoch, began))
+        # Callbacks may change the folder that relative paths begin with.
+        self._paths = {checkpoint: os.path.abspath(checkpoint.path) for checkpoint in self._last}
 
     def epoch_end(self, epoch: int, *, is_last: bool) -> None:
         """Write what is due after an epoch."""
@@ -107,5 +109,5 @@ class CheckpointWriter:
                 checkpoint.every_seconds is None or passed >= checkpoint.every_seconds
             )
             if is_due or is_last:
-                self._save(os.fspath(checkpoint.path))
+                self._save(self._paths[checkpoint])
                 self._last[checkpoint] = (epoch, time.monotonic())

@@ -232,6 +232,17 @@ def test_when_a_checkpoint_is_written(rng, tmp_path):
     ) == [4, 7]
 
 
+def test_a_relative_path_stays_where_it_was(rng, tmp_path, monkeypatch):
+    x, y = problem(rng)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    checkpoint = cr.Checkpoint("c")
+    move = lambda state: os.chdir(tmp_path / "elsewhere")  # noqa: E731
+    rich_model().fit(x, y, loss="mse", epochs=2, callbacks=[move, checkpoint])
+    assert sorted(os.listdir(tmp_path)) == ["c", "elsewhere"]
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
 def test_several_checkpoints(rng, tmp_path):
     x, y = problem(rng)
     every, few = cr.Checkpoint(tmp_path / "every"), cr.Checkpoint(tmp_path / "few", 4)

@@ -7,6 +7,7 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 import tracemalloc
 
 import numpy as np
@@ -344,7 +345,7 @@ def test_odd_fields_raise_nothing_else(rich, data):
 
 @pytest.mark.slow
 @given(st.data())
-@settings(max_examples=50_000, deadline=None)
+@settings(max_examples=20_000, deadline=None)
 def test_many_odd_fields_raise_nothing_else(rich, data):
     check_mutant(rich, data.draw)
 
@@ -423,6 +424,23 @@ def test_the_data_is_aligned_and_the_bytes_are_the_same_each_time(rng, tmp_path)
     data = (tmp_path / "one").read_bytes()
     assert data == (tmp_path / "two").read_bytes()
     assert int.from_bytes(data[:8], "little") % 8 == 0
+
+
+def test_an_array_that_changes_while_it_is_written(tmp_path):
+    array = np.zeros(3 * 2**20)
+    done = threading.Event()
+
+    def change():
+        while not done.is_set():
+            array[:] += 1
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    for _ in range(5):
+        container.write(tmp_path / "file", "test", {}, {"array": array})
+        assert container.read(tmp_path / "file", "test").tensors["array"].size == array.size
+    done.set()
+    thread.join()
 
 
 @pytest.mark.parametrize(

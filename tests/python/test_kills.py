@@ -91,7 +91,7 @@ def killed_or_ended(case, path, seconds, threads):
     return printed
 
 
-@pytest.mark.parametrize("n_kills", [12, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_kills", [10, pytest.param(200, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(n_kills, tmp_path):
     kills = leftovers = rounds = 0
     expected = {case: train(case, None) for case in CASES}

@@ -17,12 +17,16 @@ import pytest
 from chainrule._files import storage
 
 OLD, NEW = b"old" * 1000, b"new" * 1500
-CALLS = ("open", "fchmod", "write", "fsync", "replace", "link", "unlink", "stat", "lstat", "fstat")
+CALLS = (
+    *("open", "fchmod", "write", "lseek", "fsync", "replace", "link", "unlink"),
+    *("stat", "lstat", "fstat"),
+)
 
 
 def replace(path, data=NEW, **settings):
-    half = len(data) // 2
-    storage.replace_file(str(path), [memoryview(data[:half]), memoryview(data[half:])], **settings)
+    half, end = len(data) // 2, len(data) - 5
+    pieces = [data[:half], b"", data[half:end], b"-----"]
+    storage.replace_file(str(path), pieces, afterwards=lambda: (end, data[end:]), **settings)
 
 
 class Faulty:
@@ -107,7 +111,7 @@ def test_every_call_may_fail(act, overwrite, tmp_path, monkeypatch):
         # A file whose removal itself failed is removed by the next.
         left = {p.name for p in tmp_path.iterdir()} - {"file"}
         assert left <= {".file.0.tmp"}
-        if faulty.happened in ("write", "fsync", "fchmod", "replace", "link"):
+        if faulty.happened in ("write", "lseek", "fsync", "fchmod", "replace", "link"):
             assert not left
         replace(path, OLD)
         assert [p.name for p in tmp_path.iterdir()] == ["file"]

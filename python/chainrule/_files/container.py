@@ -36,6 +36,7 @@ _ZEROS = b"0" * 64
 _LONGEST_HEADER = 2**24
 _MOST_DIGITS = 20
 _MOST_DIMENSIONS = 32
+_PIECE = 2**20  # bytes that are written at a time
 _ALIGNMENT = 8  # of the data, for readers that map the file
 _FIELDS = ("sha256", "format", "format_version", "kind", "chainrule_version", "content")
 _DTYPES = {
@@ -96,15 +97,14 @@ def write(
         metadata, allow_nan=False, sort_keys=True, separators=(",", ":")
     )
     header: dict[str, Any] = {"__metadata__": strings}
-    data: list[memoryview] = []
+    data: list[npt.NDArray[np.uint8]] = []
     position = 0
     for key, array in tensors.items():
         code, flat = _little_endian(key, array)
         end = position + flat.nbytes
         header[key] = {"dtype": code, "shape": [*array.shape], "data_offsets": [position, end]}
         position = end
-        if flat.size:
-            data.append(flat.data)
+        data.append(flat)
     text = json.dumps(header, separators=(",", ":")).encode("ascii")
     text += b" " * (-len(text) % _ALIGNMENT)
     if len(text) > _LONGEST_HEADER:
@@ -112,12 +112,26 @@ def write(
             f"metadata must fit in a header of {_LONGEST_HEADER} bytes, got {len(text)} bytes"
         )
     _parse(strings["content"])  # what could not be read is not written
-    head = bytearray(len(text).to_bytes(_LENGTH_BYTES, "little") + text)
-    digest = hashlib.sha256(head)
-    for piece in data:
-        digest.update(piece)
-    head[_HASH] = digest.hexdigest().encode("ascii")
-    replace_file(name, [memoryview(head), *data], overwrite=overwrite)
+    digest = hashlib.sha256()
+
+    def pieces() -> Iterator[bytes]:
+        yield len(text).to_bytes(_LENGTH_BYTES, "little") + text
+        for flat in data:
+            for start in range(0, flat.size, _PIECE):
+                yield flat[start : start + _PIECE].tobytes()
+
+    def digested() -> Iterator[bytes]:
+        # Of copies: the checksum is right even if somebody writes to an array meanwhile.
+        for piece in pieces():
+            digest.update(piece)
+            yield piece
+
+    replace_file(
+        name,
+        digested(),
+        afterwards=lambda: (_HASH.start, digest.hexdigest().encode("ascii")),
+        overwrite=overwrite,
+    )
 
 
 def _little_endian(key: str, array: npt.NDArray[Any]) -> tuple[str, npt.NDArray[np.uint8]]:

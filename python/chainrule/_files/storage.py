@@ -8,12 +8,13 @@ process is writing, and is removed by whoever writes the same file next.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from .._errors import ModelFileError
 
@@ -33,11 +34,18 @@ def read_file(path: str) -> bytes:
         return file.read()
 
 
-def replace_file(path: str, pieces: Iterable[memoryview], *, overwrite: bool = True) -> None:
-    """Write a file of the pieces of bytes, one after the other.
+def replace_file(
+    path: str,
+    pieces: Iterable[bytes],
+    *,
+    afterwards: Callable[[], tuple[int, bytes]] | None = None,
+    overwrite: bool = True,
+) -> None:
+    """Write a file of the pieces, one after the other, then what `afterwards` says at an offset.
 
     A link is followed, and the permissions of an old file are kept. When this raises, the old file
-    is as it was and no temporary file is left.
+    is as it was (the new one is there when its folder alone could not be brought to the disk), and
+    no temporary file is left.
     """
     target = os.path.realpath(path)
     old_mode = _mode_of_replaceable(path, target, overwrite)
@@ -49,6 +57,10 @@ def replace_file(path: str, pieces: Iterable[memoryview], *, overwrite: bool = T
             if old_mode is not None:
                 os.fchmod(handle, old_mode)
             for piece in pieces:
+                _write_all(handle, piece)
+            if afterwards is not None:
+                offset, piece = afterwards()
+                os.lseek(handle, offset, os.SEEK_SET)
                 _write_all(handle, piece)
             os.fsync(handle)
             _rename(temporary, target, overwrite)
@@ -104,7 +116,7 @@ def _create_temporary(folder: str, name: str) -> tuple[int, str]:
 def _remove_if_abandoned(temporary: str) -> None:
     try:
         handle = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
+    except OSError:  # there is none, or it is another user's
         return
     try:
         is_locked = _lock(handle)
@@ -112,7 +124,8 @@ def _remove_if_abandoned(temporary: str) -> None:
             is_locked = time.time() - os.fstat(handle).st_mtime > _ABANDONED_AFTER
         # Its writer may have renamed the file since it was opened here.
         if is_locked and _is_file_at(handle, temporary):
-            os.unlink(temporary)
+            with contextlib.suppress(PermissionError):
+                os.unlink(temporary)
     finally:
         os.close(handle)
 
@@ -138,9 +151,10 @@ def _is_file_at(handle: int, path: str) -> bool:
         return False
 
 
-def _write_all(handle: int, piece: memoryview) -> None:
-    while piece:
-        piece = piece[os.write(handle, piece) :]
+def _write_all(handle: int, piece: bytes) -> None:
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
 
 
 def _rename(temporary: str, target: str, overwrite: bool) -> None:

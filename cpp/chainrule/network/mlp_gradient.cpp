@@ -20,7 +20,7 @@ constexpr int64_t kWalkRows = 128;
 
 // A part has as many rows as have so many bytes of gradients with respect to outputs, but blocks of
 // rows enough to keep threads busy, and no more than leave its activations close. See decision
-// 0012.
+// 0013.
 constexpr int64_t kPartBytes = int64_t{16} << 20, kFewestPartBlocks = 4, kMostPartBlocks = 32;
 
 }  // namespace

@@ -1,7 +1,7 @@
 // The gradient of a loss: of large networks by passes that divide the rows, then the parameters; of
 // small ones by groups of rows, each of which goes through everything while it is in a core's
-// caches, and needs to meet the others only once. Large batches go part by part, whose sums over
-// rows continue in place, so that no more than a part's activations and their gradients is there.
+// caches, and needs to meet the others only once. Large batches go part by part; their sums over
+// rows continue in place, so that only a part's activations and their gradients are ever there.
 #include <algorithm>
 #include <array>
 #include <numeric>
@@ -18,9 +18,9 @@ constexpr int64_t kMostParameters = int64_t{1} << 16, kFewestRows = 64;
 constexpr int64_t kGroupRows = 64, kFewGroups = 8, kLargeGroupRows = 1024, kMostGroups = 32;
 constexpr int64_t kWalkRows = 128;
 
-// A part's gradients with respect to activations take so many bytes, or it has the fewest blocks of
-// rows that keep threads busy, or the most; with fewer its activations stay closer. See decision
-// 0012.
+// A part has as many rows as have so many bytes of gradients with respect to outputs, but blocks of
+// rows enough to keep threads busy, and no more than leave its activations close. See decision
+// 0013.
 constexpr int64_t kPartBytes = int64_t{16} << 20, kFewestPartBlocks = 4, kMostPartBlocks = 32;
 
 }  // namespace
@@ -44,8 +44,9 @@ int64_t Mlp<T>::group_count(int64_t rows) const {
 template <class T>
 int64_t Mlp<T>::most_part_rows() const {
   int64_t size = 0;  // of a row's gradients
-  for (const LayerSpec& spec : specs_)
+  for (const LayerSpec& spec : specs_) {
     size += (spec.norm == Norm::kNone ? 1 : 2) * spec.out_features;
+  }
   const int64_t block = most_block_rows(largest_weight_ * int64_t{sizeof(T)});
   return std::clamp(kPartBytes / (size * int64_t{sizeof(T)}), kFewestPartBlocks * block,
                     kMostPartBlocks * block);

@@ -52,6 +52,6 @@ def write_file(path: str, content: bytes, *, force: bool = True) -> None:
         If it cannot be written.
     """
     try:
-        replace_file(path, [memoryview(content)], overwrite=force)
+        replace_file(path, [content], overwrite=force)
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}") from None

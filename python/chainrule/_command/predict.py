@@ -68,7 +68,7 @@ def predict(options: PredictOptions) -> None:
         pieces = (
             _as_parquet(run.frames())
             if extension in _PARQUET
-            else (memoryview(text.encode()) for text in _as_text(run.frames(), _TEXT[extension]))
+            else (text.encode() for text in _as_text(run.frames(), _TEXT[extension]))
         )
         try:
             replace_file(options.output, pieces, overwrite=options.force)

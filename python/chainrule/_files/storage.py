@@ -36,7 +36,7 @@ def read_file(path: str) -> bytes:
 
 def replace_file(
     path: str,
-    pieces: Iterable[bytes],
+    pieces: Iterable[bytes | memoryview],
     *,
     afterwards: Callable[[], tuple[int, bytes]] | None = None,
     overwrite: bool = True,
@@ -151,7 +151,7 @@ def _is_file_at(handle: int, path: str) -> bool:
         return False
 
 
-def _write_all(handle: int, piece: bytes) -> None:
+def _write_all(handle: int, piece: bytes | memoryview) -> None:
     rest = memoryview(piece)
     while rest:
         rest = rest[os.write(handle, rest) :]

@@ -287,9 +287,7 @@ double Mlp<T>::loss_and_gradient(Team& team, Workspace<T>& workspace, const T* x
                     gradient)
           .value;
   if (team.interrupt().is_stopped()) return 0;
-  if (group_count(rows) > 0) {
-    add_group_gradients(team.kernels<T>(), workspace, 0, parameters_.size(), gradient);
-  }
+  add_group_gradients(team.kernels<T>(), workspace, 0, parameters_.size(), gradient);
   for (const ParameterBlock& block : blocks_) {
     if (!penalty.applies_to(block)) continue;
     value += team.kernels<T>()

@@ -92,13 +92,13 @@ void Trainer<T>::bind(const Dataset<T>& data, int64_t batch_size, bool shuffles,
   total_steps_ = checked_product(steps_per_epoch_, total_epochs);
   position_ = 0;
   if (lbfgs_) lbfgs_->forget_value();
+  const int64_t rows = model_.workspace_rows(batch_size_);
   if (shuffles_) {
     order_.resize(static_cast<size_t>(data.rows));
-    gatherer_.reserve(data, model_.workspace_rows(batch_size_));
+    gatherer_.reserve(data, rows);
   }
   team_.begin(threads);
-  workspace_.reserve(team_.kernels<T>(), model_.workspace_rows(batch_size_), model_.in_features(),
-                     model_.layers(), true);
+  workspace_.reserve(team_.kernels<T>(), rows, model_.in_features(), model_.layers(), true);
 }
 
 template <class T>

@@ -50,6 +50,31 @@ auto compute_interruptible(Team& team, int threads, const Function& function) {
   return result;
 }
 
+// Whether an object is what validation would make of it, finite or not: an ndarray itself, aligned,
+// C-contiguous, (rows, columns) of T in the machine's byte order.
+template <class T>
+bool is_matrix(py::handle x, py::ssize_t columns) {
+  const auto& numpy = py::detail::npy_api::get();
+  if (Py_TYPE(x.ptr()) != numpy.PyArray_Type_ || !Array<T>::check_(x)) return false;
+  const auto array = py::reinterpret_borrow<py::array>(x);
+  return array.ndim() == 2 && array.shape(1) == columns &&
+         (array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0;
+}
+
+// The outputs, or None for features that are not finite, if it is to `check`.
+template <class T>
+py::object predict(const BoundMlp<T>& model, const Array<T>& x, int threads, bool check) {
+  Array<T> out({x.shape(0), static_cast<py::ssize_t>(model.mlp.out_features())});
+  T* y = write(out);
+  Team team;
+  const bool is_accepted = compute_interruptible(team, threads, [&] {
+    if (check && !team.kernels<T>().all_finite(read(x), x.size())) return false;
+    model.mlp.predict(team, read(x), x.shape(0), y);
+    return true;
+  });
+  return is_accepted ? py::object(std::move(out)) : py::none();
+}
+
 template <class T>
 void register_mlp(py::module_& module, const char* name) {
   using Model = BoundMlp<T>;
@@ -80,15 +105,19 @@ void register_mlp(py::module_& module, const char* name) {
           "seed"_a)
       .def(
           "predict",
-          [](const Model& self, const Array<T>& x, Array<T> out, int threads) {
-            T* y = write(out);
-            Team team;
-            compute_interruptible(team, threads, [&] {
-              self.mlp.predict(team, read(x), x.shape(0), y);
-              return 0;
-            });
+          [](const Model& self, const Array<T>& x, int threads) {
+            return predict(self, x, threads, false);
           },
-          "x"_a.noconvert(), "out"_a.noconvert(), "threads"_a)
+          "x"_a.noconvert(), "threads"_a)
+      // A call for one row costs less than what checks in Python alone would.
+      .def(
+          "predict_if_valid",
+          [](const Model& self, const py::object& x, int threads) {
+            return is_matrix<T>(x, self.mlp.in_features())
+                       ? predict(self, py::reinterpret_borrow<Array<T>>(x), threads, true)
+                       : py::none();
+          },
+          "x"_a, "threads"_a)
       .def(
           "forward",
           [](Model& self, const Array<T>& x, bool training, uint64_t step, Array<T> out,

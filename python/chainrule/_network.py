@@ -119,15 +119,14 @@ class Network:
         ValueError, TypeError
             When X is not an array of finite numbers of that shape, or `threads` no such number.
         """
-        x = _validation.matrix(X, "X", self.dtype, self.in_features)
-        return self._outputs(x, _arguments.threads(threads))
+        most_threads = _arguments.threads(threads)
+        outputs = self._network.predict_if_valid(X, most_threads)
+        if outputs is None:  # to be converted, or wrong
+            x = _validation.matrix(X, "X", self.dtype, self.in_features)
+            outputs = self._network.predict(x, most_threads)
+        return outputs
 
     __call__ = predict
-
-    def _outputs(self, x: Floats, threads: int) -> Floats:
-        outputs: Floats = np.empty((x.shape[0], self.out_features), self.dtype)
-        self._network.predict(x, outputs, threads)
-        return outputs
 
     # --- gradients -------------------------------------------------------------------------------
 

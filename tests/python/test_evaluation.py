@@ -1,5 +1,7 @@
 """Losses and scores over data, block by block."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, r2_score
@@ -112,13 +114,13 @@ def test_penalties_do_not_count(rng):
 def test_memory_stays_small(monkeypatch, rng):
     sizes = []
     model = cr.MLP([3, 2])
-    outputs = model._outputs
+    predict = model._network.predict
 
     def watched(x, threads):
         sizes.append(len(x))
-        return outputs(x, threads)
+        return predict(x, threads)
 
-    monkeypatch.setattr(model, "_outputs", watched)
+    monkeypatch.setattr(model, "_network", SimpleNamespace(predict=watched))
     monkeypatch.setattr(_evaluation, "_BLOCK_OUTPUTS", 1000)
     model.evaluate(rng.normal(size=(1701, 3)), np.zeros((1701, 2)), loss="mse")
     assert sizes == [500, 500, 500, 201]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import chainrule as cr
-from chainrule import _core
+from chainrule import _core, estimators
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "python" / "chainrule"
@@ -213,7 +213,7 @@ def test_dictionaries_are_as_in_the_stub(class_name, call):
 
 def public_objects():
     """Yield every public function, class, method and property with its name."""
-    for module in (cr, cr.kernels, cr.runtime):
+    for module in (cr, cr.exchange, cr.kernels, cr.runtime, estimators):
         for name in module.__all__:
             thing = getattr(module, name)
             if inspect.ismodule(thing) or isinstance(thing, str):
@@ -241,7 +241,7 @@ DOCUMENTED = {
 
 
 def test_all_is_sorted_and_complete():
-    for module in (cr, cr.runtime):
+    for module in (cr, cr.exchange, cr.runtime, estimators):
         names = module.__all__
         assert len(set(names)) == len(names)
         defined = {

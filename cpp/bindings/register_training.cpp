@@ -57,6 +57,32 @@ RunResult run_interruptible(BoundTrainer<T>& self, const Function& function) {
   return result;
 }
 
+// None without L-BFGS, else the pairs and their inverse curvatures, copied.
+template <class T>
+py::object lbfgs_memory(BoundTrainer<T>& self) {
+  const Lbfgs<T>* lbfgs = self.trainer.lbfgs();
+  if (lbfgs == nullptr) return py::none();
+  const AlignedBuffer<T>& parameters = self.model.mlp.parameters();
+  const auto memory = lbfgs->remembered(parameters.data());
+  const auto pairs = static_cast<py::ssize_t>(memory.inverse_curvature.size());
+  const std::vector<py::ssize_t> shape = {pairs, parameters.size()};
+  return py::make_tuple(Array<T>(shape, memory.s.data()), Array<T>(shape, memory.y.data()),
+                        Array<double>(pairs, memory.inverse_curvature.data()));
+}
+
+// What lbfgs_memory returned; the parameters are those of then already.
+template <class T>
+void set_lbfgs_memory(BoundTrainer<T>& self,
+                      const std::tuple<Array<T>, Array<T>, Array<double>>& pairs) {
+  const auto& [s, y, inverse_curvature] = pairs;
+  typename Lbfgs<T>::Memory memory{AlignedBuffer<T>(s.size()), AlignedBuffer<T>(y.size()), {}};
+  std::copy_n(read(s), s.size(), memory.s.data());
+  std::copy_n(read(y), y.size(), memory.y.data());
+  memory.inverse_curvature.assign(read(inverse_curvature),
+                                  read(inverse_curvature) + inverse_curvature.size());
+  self.trainer.lbfgs()->restore(memory, self.model.mlp.parameters().data());
+}
+
 template <class T>
 void register_trainer(py::module_& module, const char* name) {
   using Bound = BoundTrainer<T>;
@@ -87,8 +113,15 @@ void register_trainer(py::module_& module, const char* name) {
       .def_property(
           "learning_rate_scale", [](const Bound& self) { return self.trainer.learning_rate_scale; },
           [](Bound& self, double scale) { self.trainer.learning_rate_scale = scale; })
-      .def_property_readonly("learning_rate",
-                             [](const Bound& self) { return self.trainer.learning_rate(); })
+      .def_property(
+          "learning_rate", [](const Bound& self) { return self.trainer.learning_rate(); },
+          [](Bound& self, double rate) { self.trainer.set_learning_rate(rate); })
+      .def_property("lbfgs_memory", lbfgs_memory<T>, set_lbfgs_memory<T>)
+      .def_property(
+          "divides_penalty", [](const Bound& self) { return self.trainer.divides_penalty; },
+          [](Bound& self, bool divides) { self.trainer.divides_penalty = divides; })
+      .def_property_readonly("evaluations",
+                             [](const Bound& self) { return self.trainer.evaluations; })
       .def_property_readonly(
           "states",
           [](py::object self) {

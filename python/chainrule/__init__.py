@@ -5,15 +5,18 @@
 
 Models are :class:`MLP`; :mod:`chainrule.kernels` has their arithmetic over plain arrays, and
 :mod:`chainrule.runtime` tells and chooses the variant of the kernels that runs, and on how many
-threads.
+threads. :mod:`chainrule.exchange` takes models from and to PyTorch, scikit-learn, ONNX and C.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from . import _threadpoolctl, kernels, runtime
 from ._callbacks import Callback, EarlyStopping, Progress
+from ._checkpoint import Checkpoint
 from ._core import __version__
-from ._errors import DivergenceError
+from ._errors import DivergenceError, ModelFileError
 from ._evaluation import Evaluation
 from ._history import History
 from ._layers import Activation, Dense
@@ -43,7 +46,10 @@ from ._schedules import (
 from ._training import Trainer
 
 # A wrong CHAINRULE_VARIANT raises here, not in the middle of a program.
-runtime.active_variant()
+runtime._check_environment()
+
+if TYPE_CHECKING:
+    from . import exchange
 
 _threadpoolctl.register()
 
@@ -59,6 +65,7 @@ __all__ = [
     "AdamW",
     "BinaryCrossEntropy",
     "Callback",
+    "Checkpoint",
     "Constant",
     "Cosine",
     "CrossEntropy",
@@ -73,6 +80,7 @@ __all__ = [
     "InverseScaling",
     "Lion",
     "Loss",
+    "ModelFileError",
     "NAdam",
     "OneCycle",
     "Optimizer",
@@ -85,6 +93,16 @@ __all__ = [
     "StepDecay",
     "Trainer",
     "__version__",
+    "exchange",
     "kernels",
     "runtime",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `exchange` when it is first used: training does not need it."""
+    if name == "exchange":
+        from importlib import import_module
+
+        return import_module("chainrule.exchange")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ import difflib
 import math
 import numbers
 import operator
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -126,6 +127,13 @@ def numbers_tuple(
     return tuple(
         number(item, f"{argument}[{i}]", minimum=minimum, **bounds) for i, item in enumerate(value)
     )
+
+
+def path(value: object, argument: str = "path") -> str:
+    """Check the path of a file, given as str or os.PathLike."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{argument} must be a str or os.PathLike, got {type_name(value)}")
+    return os.fsdecode(value)
 
 
 def float_dtype(value: Any, argument: str = "dtype") -> np.dtype[Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from . import _arguments
+from ._checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from ._history import History
@@ -167,6 +168,15 @@ class Plateau:
         self._best = math.inf
         self.epochs = 0
 
+    @property
+    def state(self) -> tuple[float, int]:
+        """The best value (of a score with its sign changed) and the epochs since then."""
+        return self._best, self.epochs
+
+    @state.setter
+    def state(self, value: tuple[float, int]) -> None:
+        self._best, self.epochs = value
+
     def update(self, value: float) -> bool:
         """Take in the value of an epoch; return whether it is the best. NaN never is."""
         better = self._sign * value < self._best - self._min_delta
@@ -189,10 +199,14 @@ class Callbacks:
             )
         self._epoch: list[Callable[[Progress], object]] = []
         self._step: list[tuple[int, Callable[[Progress], object]]] = []
+        self.checkpoints: list[Checkpoint] = []
         for i, callback in enumerate(callbacks):
             self._add(callback, f"callbacks[{i}]")
 
     def _add(self, callback: Any, argument: str) -> None:
+        if isinstance(callback, Checkpoint):
+            self.checkpoints.append(callback)
+            return
         on_epoch_end = getattr(callback, "on_epoch_end", None)
         on_step_end = getattr(callback, "on_step_end", None)
         if isinstance(callback, type) or not (on_epoch_end or on_step_end or callable(callback)):

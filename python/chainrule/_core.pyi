@@ -269,11 +269,18 @@ class _Trainer:
 
     epoch: int  # epochs completed
     step_count: int  # steps taken
+    learning_rate: float  # of the last step
     learning_rate_scale: float  # multiplies the schedule (reduce-on-plateau)
+    lbfgs_memory: tuple[Floats, Floats, npt.NDArray[np.float64]] | None
+
+    # only L-BFGS has it: changes of parameters and of gradients, each (pairs, n_parameters), oldest
+    # first, and inverse curvatures; copies. To be set when the parameters are those of then.
+
     threads: int  # of the next step or run
+    divides_penalty: bool  # by the weight of each batch, as the mean loss is; not for L-BFGS
 
     @property
-    def learning_rate(self) -> float: ...  # of the last step
+    def evaluations(self) -> int: ...  # of the loss by L-BFGS
     @property
     def states(self) -> list[Floats | None]: ...  # writable views of the optimizer's buffers
     def step(

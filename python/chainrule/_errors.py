@@ -1,4 +1,4 @@
-"""The one exception of the library's own; everything else raises a built-in one."""
+"""The exceptions of the library's own; everything else raises a built-in one."""
 
 from __future__ import annotations
 
@@ -44,3 +44,30 @@ class DivergenceError(ArithmeticError):
             f"the {self.what} {verb} not finite in {where}; the model keeps the parameters of the "
             "step before. Try a lower learning rate, clip_norm=1.0, or inputs of about unit size"
         )
+
+
+class ModelFileError(ValueError):
+    """A file is not what it should be: damaged, cut, of another kind, or not from here.
+
+    What is wrong with the file system (a missing file, a full disk) is an OSError instead.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    problem : str
+        What is wrong with it and, where that is known, what was expected.
+
+    Attributes
+    ----------
+    path, problem
+        As given.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.path!r} {self.problem}"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._callbacks import Bar, Callbacks, EarlyStopping, Plateau, Progress
+from ._checkpoint import CheckpointWriter
 from ._errors import DIVERGED, DivergenceError
 from ._evaluation import Dataset, Evaluation, block_rows, evaluate
 from ._schedules import ReduceOnPlateau
 
 if TYPE_CHECKING:
+    from ._files.checkpoint import Training
     from ._mlp import MLP
     from ._training import Trainer
     from ._typing import Floats
@@ -30,6 +32,9 @@ class Plan:
     callbacks: Callbacks
     bar: Bar
     threads: int
+    first_epoch: int  # epochs completed when the fit began, before it was killed and resumed
+    resumed: Training | None
+    call: dict[str, Any] | None  # for checkpoints
 
     @property
     def steps_per_epoch(self) -> int:
@@ -42,26 +47,26 @@ class PlateauSchedule:
 
     def __init__(self, schedule: ReduceOnPlateau) -> None:
         self._schedule = schedule
-        self._plateau = Plateau(schedule.min_delta)
+        self.plateau = Plateau(schedule.min_delta)
 
     def scale(self, loss: float, scale: float) -> float:
         """Return by what to multiply the learning rate after an epoch with this loss."""
-        self._plateau.update(loss)
-        if self._plateau.epochs < self._schedule.patience:
+        self.plateau.update(loss)
+        if self.plateau.epochs < self._schedule.patience:
             return scale
-        self._plateau.epochs = 0
+        self.plateau.epochs = 0
         lowest = self._schedule.min_learning_rate / self._schedule.learning_rate
         return max(scale * self._schedule.factor, lowest)
 
 
-class _Best:
+class Best:
     """Follows the best epoch for early stopping and keeps its numbers to go back to."""
 
     def __init__(self, rule: EarlyStopping, model: MLP) -> None:
         self._rule = rule
         self._model = model
-        self._plateau = Plateau(rule.min_delta, higher_is_better=rule.monitor == "score")
-        self._kept: tuple[Floats, Floats] | None = None
+        self.plateau = Plateau(rule.min_delta, higher_is_better=rule.monitor == "score")
+        self.kept: tuple[Floats, Floats] | None = None
 
     def update(self, loss: float, validation: Evaluation | None) -> bool:
         """Take in an epoch; return whether it is the best."""
@@ -69,20 +74,20 @@ class _Best:
         if self._rule.monitor == "score":
             value = None if validation is None else validation.score
         assert value is not None
-        better = self._plateau.update(value)
+        better = self.plateau.update(value)
         if better and self._rule.restore_best:
-            self._kept = (self._model.parameters.copy(), self._model.running_statistics.copy())
+            self.kept = (self._model.parameters.copy(), self._model.running_statistics.copy())
         return better
 
     def exhausted(self) -> bool:
         """Return whether the patience is at its end."""
-        return self._plateau.epochs >= self._rule.patience
+        return self.plateau.epochs >= self._rule.patience
 
     def restore(self) -> None:
         """Put back the numbers of the best epoch."""
-        if self._kept is not None:
-            self._model.parameters[:] = self._kept[0]
-            self._model.running_statistics[:] = self._kept[1]
+        if self.kept is not None:
+            self._model.parameters[:] = self.kept[0]
+            self._model.running_statistics[:] = self.kept[1]
 
 
 class Loop:
@@ -93,11 +98,16 @@ class Loop:
         self._core = trainer._core
         self._plan = plan
         self._history = trainer.history
-        self._last_epoch = self._core.epoch + plan.epochs
+        self._last_epoch = plan.first_epoch + plan.epochs
         self._unrecorded = self._core.epoch - len(self._history.loss)
-        self._best: _Best | None = None
+        self._best: Best | None = None
         if plan.early_stopping is not None:
-            self._best = _Best(plan.early_stopping, trainer.model)
+            self._best = Best(plan.early_stopping, trainer.model)
+            if plan.resumed is not None:
+                plan.resumed.restore_best(self._best)
+        self._checkpoints = CheckpointWriter(
+            plan.callbacks.checkpoints, self._core.epoch, self._save
+        )
         self._lowest: float | None = None  # loss of the history's best epoch
         self._block = block_rows(trainer.model)
         self._began = time.perf_counter()
@@ -105,6 +115,9 @@ class Loop:
         self._loss_sum = self._weight_sum = 0.0
         self._steps = 0
         self._validation: Evaluation | None = None
+        self._epoch_number = self._core.epoch
+        self._is_between_epochs = True
+        self._reason: str | None = None  # why the training ends
 
     def run(self) -> None:
         """Train until the last epoch or until something ends the training."""
@@ -114,9 +127,11 @@ class Loop:
         try:
             self._core.threads = plan.threads
             self._core.bind(*plan.training, plan.batch_size, plan.shuffle, self._last_epoch)
-            reason = None
-            while reason is None:
-                reason = self._epoch()
+            self._reason = self._finished()
+            while self._reason is None:
+                self._reason = self._epoch()
+                if self._is_between_epochs:
+                    self._checkpoints.epoch_end(self._core.epoch, is_last=self._reason is not None)
         except BaseException:
             self._forget_unrecorded()
             raise
@@ -126,7 +141,38 @@ class Loop:
             plan.bar.close()
         if self._best is not None:
             self._best.restore()
-        self._history.stop_reason = reason
+        self._history.stop_reason = self._reason
+
+    def _finished(self) -> str | None:
+        """Return why a training that is resumed has no epoch left, or None."""
+        resumed, history = self._plan.resumed, self._history
+        if resumed is None:
+            return None
+        if resumed.ended_by_callback:
+            # A callback that ended it for want of time may now let it go on.
+            if history.loss:
+                self._loss_sum, self._weight_sum = history.loss[-1], 1.0
+            if self._plan.validation is not None and history.validation_loss:
+                score = history.validation_score[-1] if history.validation_score else None
+                self._validation = Evaluation(history.validation_loss[-1], score)
+            if self._plan.callbacks.epoch_end(self._state):
+                return "callback"
+        if self._best is not None and self._best.exhausted():
+            return "early_stopping"
+        return "epochs" if self._core.epoch >= self._last_epoch else None
+
+    def _save(self, path: str) -> None:
+        from ._files import checkpoint
+
+        assert self._plan.call is not None
+        checkpoint.write(
+            path,
+            self._trainer,
+            self._plan.call,
+            first_epoch=self._plan.first_epoch,
+            ended_by_callback=self._reason == "callback",
+            best=self._best,
+        )
 
     def _forget_unrecorded(self) -> None:
         # An interrupt can come between the end of an epoch and its record, or within that.
@@ -142,6 +188,7 @@ class Loop:
         began = time.perf_counter()
         ending = self._run_steps()
         seconds = time.perf_counter() - began
+        self._is_between_epochs = ending != "callback"
         # Without a step there is an epoch to record only if there is no other.
         if ending == "callback" or (self._steps == 0 and self._history.loss):
             return ending

@@ -15,6 +15,8 @@ from ._settings import Settings
 from ._training import DEFAULT_BATCH_SIZE, Trainer
 
 if TYPE_CHECKING:
+    import os
+
     import numpy.typing as npt
 
     from ._callbacks import Callback, EarlyStopping, Progress
@@ -58,7 +60,11 @@ class MLP(Network):
     seed : int
         Of the parameters last drawn.
     history : History or None
-        Of the last training, finished or not.
+        Of the last training, finished or not; a loaded model has that of the saved one.
+    recipe : dict or None
+        Of the last training: the arguments of :meth:`fit` other than data, weights, callbacks and
+        threads, with names replaced by objects; ``fit(X, y, **recipe)`` does it again. `epochs` is
+        the last epoch of the training, resumed ones counted from its beginning.
 
     Raises
     ------
@@ -102,6 +108,7 @@ class MLP(Network):
         )
         super().__init__(in_features, dense, _arguments.float_dtype(dtype), _arguments.seed(seed))
         self.history: History | None = None
+        self.recipe: dict[str, Any] | None = None
         self._trainer: Trainer | None = None
 
     def initialize(self, seed: int | None = None) -> None:
@@ -117,7 +124,7 @@ class MLP(Network):
         with self._lock.hold("initialize"):
             self.seed = self.seed if seed is None else seed
             self._network.initialize(self.seed)
-            self._trainer = None
+            self._trainer = self.history = self.recipe = None
             self._forward_input = None
             self._forward_count = 0
 
@@ -130,6 +137,73 @@ class MLP(Network):
             A copy, which knows nothing of trainings: it has no `history` to resume.
         """
         return _restore(*self._state())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file: parameters, architecture, `recipe` and `history`.
+
+        The file is in the safetensors format, with a SHA-256 of all of it; nothing in it is code.
+        An old file at `path` is replaced when the new one is whole and on the disk: at every
+        moment, also when the process is killed, there is the old one or the new one.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file, by custom named `.safetensors`.
+
+        Raises
+        ------
+        TypeError
+            For a path that is none.
+        OSError
+            When the file cannot be written; an old one stays as it was.
+        RuntimeError
+            When another thread is training the model.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> import chainrule as cr
+        >>> model = cr.MLP([4, 16, 3], seed=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "model.safetensors")
+        ...     model.save(path)
+        ...     again = cr.MLP.load(path)
+        >>> bool((again.parameters == model.parameters).all())
+        True
+        """
+        from ._files import model as model_files
+
+        with self._lock.hold("save"):
+            model_files.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> MLP:
+        """Read a model from a file that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file.
+
+        Returns
+        -------
+        MLP
+            The model, bit for bit as it was saved, with `history` and `recipe`. The optimizer's
+            state is not in the file: a training cannot be resumed from it; see :class:`Checkpoint`.
+
+        Raises
+        ------
+        ModelFileError
+            When the file is damaged or cut, holds something else than a model, or was written by a
+            newer version of chainrule.
+        OSError
+            When the file cannot be read: FileNotFoundError, PermissionError and the like.
+        TypeError
+            For a path that is none.
+        """
+        from ._files import model as model_files
+
+        return model_files.load(path)
 
     def _state(self) -> tuple[Any, ...]:
         numbers = (self.parameters.copy(), self.running_statistics.copy())
@@ -213,6 +287,7 @@ class MLP(Network):
         callbacks: Iterable[Callback | Callable[[Progress], object]] = (),
         progress: bool | None = False,
         resume: bool = False,
+        resume_from: str | os.PathLike[str] | None = None,
         seed: int | None = None,
         threads: int | None = None,
     ) -> History:
@@ -261,7 +336,8 @@ class MLP(Network):
             When to end the training before its time.
         callbacks : sequence of function or Callback, default ()
             Called with a :class:`Progress` after each epoch; see :class:`Callback`. An exception
-            of a callback ends the training and is passed on.
+            of a callback ends the training and is passed on. A :class:`Checkpoint` among them
+            writes the training to a file.
         progress : bool or None, default False
             Show a progress bar: True needs tqdm; None shows one when tqdm is installed and stderr
             is a terminal.
@@ -271,6 +347,15 @@ class MLP(Network):
             must be those of that training. ``fit(epochs=10)`` and then
             ``fit(epochs=10, resume=True)`` give the bits of ``fit(epochs=20)``, but for schedules
             that depend on the number of epochs and for `early_stopping`, which starts anew.
+        resume_from : str or os.PathLike, optional
+            Go on from a :class:`Checkpoint`, in place of the present parameters: the same call,
+            made again after the process was killed at any moment, ends in the bits that it would
+            have ended in. `epochs` counts those done before; there may be more of them than in the
+            call that was killed, unless the schedule depends on their number. Network, settings
+            and data must be those of that call; threads, callbacks and `progress` may be others.
+            A training that had come to its end is not trained any further, but a callback that
+            ended it is asked once more. While there is no such file, the training begins as without
+            `resume_from` if one of `callbacks` is a :class:`Checkpoint` that writes it.
         seed : int, optional
             For shuffles and `validation_fraction`, in [0, 2**64); by default the model's. Dropout
             goes by the model's seed.
@@ -295,6 +380,11 @@ class MLP(Network):
             For ``progress=True`` without tqdm.
         RuntimeError
             When the model is being trained already, by another thread or around a callback.
+        ModelFileError
+            When `resume_from` is not a checkpoint as it was written.
+        OSError
+            When `resume_from` cannot be read, FileNotFoundError when it is missing; when a
+            checkpoint cannot be written, which ends the training.
 
         Examples
         --------
@@ -348,6 +438,7 @@ class MLP(Network):
             early_stopping=early_stopping,
             callbacks=callbacks,
             progress=progress,
+            resume_from=resume_from,
             threads=threads,
         )
 

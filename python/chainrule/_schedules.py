@@ -28,6 +28,7 @@ class Schedule:
     name: ClassVar[str]
     parameters: ClassVar[tuple[str, ...]] = ()  # in the order of the compiled module
     needs_epochs: ClassVar[bool] = False  # whether a step alone does not tell the learning rate
+    needs_total: ClassVar[bool] = False  # whether it depends on how many epochs there will be
 
     def __post_init__(self) -> None:
         self._check("learning_rate", above=0.0)
@@ -188,6 +189,7 @@ class Cosine(Schedule):
     final_fraction: float = 0.0
     name: ClassVar[str] = "cosine"
     needs_epochs: ClassVar[bool] = True
+    needs_total: ClassVar[bool] = True
     parameters: ClassVar[tuple[str, ...]] = ("warmup_fraction", "final_fraction")
 
     def __post_init__(self) -> None:
@@ -225,6 +227,7 @@ class OneCycle(Schedule):
     final_divisor: float = 1e4
     name: ClassVar[str] = "one_cycle"
     needs_epochs: ClassVar[bool] = True
+    needs_total: ClassVar[bool] = True
     parameters: ClassVar[tuple[str, ...]] = ("up_fraction", "initial_divisor", "final_divisor")
 
     def __post_init__(self) -> None:

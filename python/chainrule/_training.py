@@ -17,6 +17,7 @@ from ._settings import Settings
 from ._validation import matrix, sample_weights
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable
 
     import numpy.typing as npt
@@ -215,6 +216,7 @@ class Trainer:
         early_stopping: EarlyStopping | None = None,
         callbacks: Iterable[Callback | Callable[[Progress], object]] = (),
         progress: bool | None = False,
+        resume_from: str | os.PathLike[str] | None = None,
         threads: int | None = None,
     ) -> History:
         """Train for some more epochs; steps, epochs and optimizer state go on from where they are.
@@ -227,7 +229,7 @@ class Trainer:
             Targets; see :meth:`MLP.fit`.
         batch_size, epochs, shuffle, sample_weight, class_weight
             See :meth:`MLP.fit`.
-        validation_data, validation_fraction, early_stopping, callbacks, progress
+        validation_data, validation_fraction, early_stopping, callbacks, progress, resume_from
             See :meth:`MLP.fit`.
         threads : int, optional
             At most how many threads this fit uses; by default as many as the trainer. The result
@@ -240,12 +242,13 @@ class Trainer:
 
         Raises
         ------
-        ValueError, TypeError, DivergenceError, RuntimeError, KeyboardInterrupt
+        ValueError, TypeError, DivergenceError, RuntimeError, ModelFileError, OSError
             See :meth:`MLP.fit`.
         """
         model = self.model
         data = _data.dataset(model, self.loss, X, y, sample_weight)
         batch_size = _arguments.integer(batch_size, "batch_size", 1, maximum=2**1024)
+        given_batch_size = min(batch_size, _arguments.INT64_MAX)
         if isinstance(self.optimizer, LBFGS):
             if batch_size != DEFAULT_BATCH_SIZE and batch_size < len(data.x):
                 raise ValueError(
@@ -260,7 +263,7 @@ class Trainer:
                 "validation_fraction must be None when validation_data is given, "
                 f"got {validation_fraction}"
             )
-        validation = None
+        validation = fraction = None
         if validation_data is not None:
             validation = _data.given_validation(model, self.loss, validation_data)
         elif validation_fraction is not None:
@@ -271,15 +274,43 @@ class Trainer:
         if class_weight is not None:
             data = _data.weighted_by_class(data, self.loss, class_weight, model.out_features)
         batch_size = min(batch_size, len(data.x))
-        n_steps = epochs * -(-len(data.x) // batch_size)
+        steps_per_epoch = -(-len(data.x) // batch_size)
+        n_steps = epochs * steps_per_epoch
         _arguments.integer(self._core.step_count + n_steps, "epochs * batches of an epoch")
         self._check_early_stopping(early_stopping, validation is not None)
         if progress is not None:
             progress = _arguments.boolean(progress, "progress")
         n_threads = self._core.threads if threads is None else _arguments.threads(threads)
         checked = Callbacks(callbacks)
+        call = resumed = None
+        if resume_from is not None or checked.checkpoints:
+            from ._files import checkpoint
+
+            checkpoint.require_folders(checked.checkpoints)
+            call = checkpoint.describe(
+                self,
+                training=data,
+                validation=validation,
+                validation_fraction=fraction,
+                batch_size=batch_size,
+                epochs=epochs,
+                shuffle=shuffle,
+                early_stopping=early_stopping,
+            )
+            if resume_from is not None:
+                path = _arguments.path(resume_from, "resume_from")
+                resumed = checkpoint.find(path, self, call, epochs, checked.checkpoints)
+        if resumed is not None:
+            n_steps -= (resumed.epoch - resumed.first_epoch) * steps_per_epoch
+            _arguments.integer(
+                (resumed.first_epoch + epochs) * steps_per_epoch, "epochs * batches of an epoch"
+            )
         with model._lock.hold("fit"), model._lock.fit_once():
             bar = Bar(progress, n_steps)
+            first_epoch = self._core.epoch
+            if resumed is not None:
+                resumed.restore(self)
+                first_epoch = resumed.first_epoch
             plan = Plan(
                 training=data,
                 validation=validation,
@@ -290,10 +321,21 @@ class Trainer:
                 callbacks=checked,
                 bar=bar,
                 threads=n_threads,
+                first_epoch=first_epoch,
+                resumed=resumed,
+                call=call,
             )
             model._trainer = self
             model._forward_input = None
             model.history = self.history
+            model.recipe = {
+                **vars(self._settings),
+                "batch_size": given_batch_size,
+                "epochs": first_epoch + epochs,
+                "shuffle": shuffle,
+                "validation_fraction": fraction,
+                "early_stopping": early_stopping,
+            }
             Loop(self, plan).run()
         return self.history
 

@@ -15,6 +15,8 @@ shows and limits that number under the name ``chainrule``.
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,17 @@ __all__ = [
     "use_variant",
     "variants",
 ]
+
+
+def _check_environment() -> None:
+    """Raise ValueError for a wrong CHAINRULE_VARIANT, but not to the command, which says it itself.
+
+    The command cannot catch what its own import raises. While Python looks for what ``-m`` names,
+    ``argv[0]`` is that; whoever else runs so gets the error at the first use.
+    """
+    program = sys.argv[0] if sys.argv else ""
+    if os.path.splitext(os.path.basename(program))[0] not in ("chainrule", "-m"):
+        active_variant()
 
 
 def variants() -> list[str]:

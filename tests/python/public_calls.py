@@ -1,7 +1,10 @@
 """A call of everything public, by name, with small data. `missing` tells what has none."""
 
+import atexit
 import inspect
+import tempfile
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -10,8 +13,15 @@ from chainrule import _core
 
 # Classes that hold what they are given.
 HOLDERS = {
-    *("Callback", "DivergenceError", "Evaluation", "History", "Loss", "Optimizer", "Progress"),
-    *("Schedule", "kernels.BatchNorm", "kernels.DenseGradients", "kernels.LayerNorm"),
+    *("Callback", "DivergenceError", "Evaluation", "History", "Loss", "ModelFileError"),
+    *(
+        "Optimizer",
+        "Progress",
+        "Schedule",
+        "kernels.BatchNorm",
+        "kernels.DenseGradients",
+        "kernels.LayerNorm",
+    ),
     "kernels.NormGradients",
 }
 # Settings and their defaults.
@@ -21,6 +31,8 @@ SETTINGS = [
     *(cr.Poisson, cr.EarlyStopping),
 ]
 LEVELS = (0.1, 0.7)
+FOLDER = tempfile.TemporaryDirectory()
+atexit.register(FOLDER.cleanup)
 
 
 def public_names():
@@ -52,6 +64,7 @@ def _settings():
     made = {cls.__name__: cls for cls in SETTINGS}
     return {
         **made,
+        "Checkpoint": lambda: cr.Checkpoint("training.checkpoint", every_seconds=0.1),
         "Activation": lambda: cr.Activation("leaky_relu", negative_slope=0.1),
         "Constant": lambda: cr.Constant(0.1),
         "Cosine": lambda: cr.Cosine(0.1, warmup_fraction=0.3),
@@ -165,6 +178,10 @@ def _models(dtype):
         return cr.Trainer(model, loss=loss, optimizer=cr.RMSprop(centered=True), **rules)
 
     model, forward, fitted, initialized, forwarded, trained, stepped = (new() for _ in range(7))
+    path, saved = Path(FOLDER.name, f"{dtype}.safetensors"), new()
+    saved.fit(x[:3], y[:3], loss=loss, epochs=1)
+    saved.history.seconds = saved.history.steps_per_second = [1.0]  # the only thing that differs
+    saved.save(path)
     small, by_lbfgs, also_by_lbfgs = (cr.MLP([9, 5, 2], dtype=dtype) for _ in range(3))
     forward.forward(x, training=True)
     of_fit, of_step, of_lbfgs = (
@@ -196,7 +213,9 @@ def _models(dtype):
         "MLP.forward": lambda: [forwarded.forward(x, training=True), forwarded],
         "MLP.initialize": lambda: [initialized.initialize(8), initialized],
         "MLP.input_gradient": lambda: model.input_gradient(x, y, loss=loss, training=True),
+        "MLP.load": lambda: cr.MLP.load(path),
         "MLP.loss_and_gradient": lambda: model.loss_and_gradient(x, y, loss=loss, l1=0.1, l2=0.3),
+        "MLP.save": lambda: [saved.save(path), path.read_bytes()],
         "MLP.predict": lambda: model.predict(x, threads=2),
         "Trainer": lambda: trainer(small).learning_rate,
         "Trainer.fit": lambda: [of_fit.fit(x, y, **fitting).stop_reason, trained],

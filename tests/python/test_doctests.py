@@ -19,6 +19,7 @@ MODULES = [
         )
     ),
     "chainrule._callbacks",
+    "chainrule._checkpoint",
 ]
 
 

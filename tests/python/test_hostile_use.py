@@ -62,6 +62,27 @@ def test_signal_handler_may_not_use_the_model_it_interrupts(inner, problem, alar
     model.fit(x, y, loss="mse", epochs=1)  # of use afterwards
 
 
+def test_signal_handler_may_save_the_model_it_interrupts(problem, alarm, tmp_path):
+    x, y = problem
+    model, undisturbed = (cr.MLP([3, 64, 1]) for _ in range(2))
+    many, path = np.tile(x, (2000, 1)), tmp_path / "model"
+    settings = {"loss": "mse", "batch_size": 4, "epochs": 3}
+    undisturbed.fit(many, np.tile(y, 2000), **settings)
+    written = []
+
+    def save(*_):
+        model.save(path)
+        written.append(cr.MLP.load(path).parameters.tobytes() == model.parameters.tobytes())
+
+    alarm(save)
+    model.fit(many, np.tile(y, 2000), callbacks=[cr.Checkpoint(path)], **settings)
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    assert len(written) > 1
+    assert all(written)
+    np.testing.assert_array_equal(model.parameters, undisturbed.parameters)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_interrupted_forward_leaves_the_running_statistics(problem, alarm):
     x, _ = problem
     model = cr.MLP([3, 256, 256, 1], norm="batch")

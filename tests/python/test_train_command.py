@@ -1,23 +1,23 @@
-"""The command `chainrule train` on real data, mostly in a process of its own."""
+"""The command `chainrule train` on real data: the files it writes, what it says, how it ends."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from command_line import fields, number, run, write_csv
-from sklearn import datasets
+from command_line import fields, run, write_csv
+from tables import FORMATS, cancer, diabetes, write
 
-import chainrule as cr
 from chainrule._cli import main
-
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture
@@ -31,159 +31,292 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def report_of(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def scores(output: str) -> dict[str, list[str]]:
+    """Return the rows of the table of scores that was printed."""
+    rows = {}
+    lines = iter(output.splitlines())
+    header = next(line for line in lines if line.startswith("held-out score"))
+    rows["held-out score"] = header.split()[2:]
+    for line in lines:
+        if not line.strip():
+            break
+        values = re.findall(r"\S+", line[len("log loss (less is better)") :])
+        rows[line[:26].strip()] = values
+    return rows
+
+
 # --- trainings -----------------------------------------------------------------------------------
 
 
-def test_digits(tmp_path: Path) -> None:
-    result = run("train", cwd=tmp_path)
+def test_classification(tmp_path: Path) -> None:
+    path = write(cancer(), tmp_path / "cancer.csv")
+    before = path.read_bytes()
+    result = run("train", "cancer.csv", "--target", "diagnosis", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert max(map(len, result.stdout.splitlines())) <= 80
     found = fields(result.stdout)
-    assert "handwritten digits: 1,797 rows, 64 features, 10 classes" in found["data"]
-    assert found["task"] == "classification"
-    assert found["split"] == "1,437 rows to train on, 360 held out (seed 0, stratified)"
-    assert found["network"].startswith("64-256-128-10, relu; 50,826 parameters")
-    for word in ("cross_entropy", "AdamW", "batches of 32", "34 epochs"):
-        assert word in found["training"]
-    machine = rf"variant {cr.runtime.active_variant()}, (\d+ threads?)"
-    threads = re.fullmatch(machine, found["machine"])
-    assert threads
-    assert number(found["held-out accuracy"]) >= 0.97
-    assert "steps/s" in found["training time"]
-    # The reference saw the same batches: it is as good, though its roundings are its own.
-    assert f"{threads[1]} each" in found["NumPy reference"]
-    reference = re.search(r"held-out accuracy: ([\d.]+)", found["NumPy reference"])
-    assert reference
-    assert float(reference[1]) >= 0.97
-    assert re.fullmatch(r"chainrule is [\d.]+ times as fast as NumPy", found["ratio"])
-    assert found["learning curve"] == "learning_curve.png"
-    assert (tmp_path / "learning_curve.png").read_bytes().startswith(PNG)
-    assert [path.name for path in tmp_path.iterdir()] == ["learning_curve.png"]
+    assert found["data"] == "cancer.csv: 569 rows, 8 columns and the target"
+    assert "'smokes'" in found
+    assert found["'smokes'"].startswith("boolean: mean 0.")
+    assert found["'clinic'"].startswith("categorical (3): 3 values and missing; ")
+    assert found["'visit'"].startswith("date: days, standardized; circles of year, week; ")
+    assert found["left out"].endswith("rows without a target")
+    assert found["task"] == (
+        "classification (2 classes), because target 'diagnosis' holds 2 distinct text values"
+    )
+    assert re.fullmatch(r"\d+ rows: \d+ to train on, .* \(seed 0, stratified\)", found["split"])
+    assert found["model"] == "cancer.safetensors"
+    assert found["report"] == "cancer.html, cancer.json"
+    assert path.read_bytes() == before
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        *("cancer.csv", "cancer.html", "cancer.json", "cancer.safetensors")
+    ]
+    report = report_of(tmp_path / "cancer.json")
+    assert report["scores"]["model"]["accuracy"] > 0.9
+    assert 0.5 < report["scores"]["baseline"]["accuracy"] < 0.75
+    assert report["data"]["left_out"] == {
+        "patient": "569 distinct texts in 569 rows: a name or a key"
+    }
+    n_missing = int(cancer()["diagnosis"].isna().sum())
+    assert report["data"]["unusable_rows"] == {"without a target": n_missing}
+    assert sum(map(sum, report["confusion"])) == report["split"]["held_out"]
+    assert f"{report['scores']['model']['accuracy']:.4f}" in result.stdout
+    importance = [item["column"] for item in report["importance"]]
+    assert sorted(importance) == sorted(item["name"] for item in report["data"]["columns"])
+    assert importance[0] not in ("clinic", "smokes", "visit")  # made up, they say nothing
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_digits_with_other_seeds(
-    in_folder: Path, capsys: pytest.CaptureFixture[str], seed: int
+def test_regression_beside_scikit_learn(
+    in_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", "--seed", str(seed), "--quiet", "--no-reference"]) == 0
+    path = write(diabetes(), in_folder / "diabetes.parquet")
+    assert main(f"train {path.name} --target progress --compare --seed 1".split()) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    found = fields(captured.out)
-    assert list(found) == ["held-out accuracy", "learning curve"]
-    assert number(found["held-out accuracy"]) >= 0.97
-
-
-def test_classification_of_a_table(tmp_path: Path, iris: Path) -> None:
-    before = iris.read_bytes()
-    options = ("--target", "target", "--plot", "curve.PNG", "--reference")
-    result = run("train", "iris.csv", *options, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert result.stderr == ""
-    assert max(map(len, result.stdout.splitlines())) <= 80
-    found = fields(result.stdout)
-    assert found["data"].startswith("iris.csv: 150 rows, 4 features, 3 classes")
-    assert found["task"] == ("classification, because target 'target' holds 3 distinct text values")
-    assert found["network"].startswith("4-128-64-3, relu; 9,091 parameters")
-    assert number(found["held-out accuracy"]) >= 0.9
-    assert "always the commonest class: 0.3333" in found["held-out accuracy"]
-    assert "ratio" in found
-    assert (tmp_path / "curve.PNG").read_bytes().startswith(PNG)
-    assert iris.read_bytes() == before
-
-
-def test_regression_on_a_table(tmp_path: Path) -> None:
-    data = datasets.load_diabetes()
-    header = ",".join([*data.feature_names, "progression"])
-    rows = np.column_stack([data.data, data.target])
-    np.savetxt(tmp_path / "diabetes.csv", rows, "%.10g", ",", header=header, comments="")
-    result = run("train", "diabetes.csv", "--target", "progression", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert max(map(len, result.stdout.splitlines())) <= 80
-    found = fields(result.stdout)
-    assert found["task"] == ("regression, because target 'progression' holds 214 distinct numbers")
-    assert "mse" in found["training"]
-    assert number(found["held-out R^2"]) > 0.15
+    assert "model  trivial  scikit-learn" in captured.out
+    report = report_of(in_folder / "diabetes.json")
+    assert report["task"] == "regression"
+    found = report["scores"]
+    assert found["model"]["r2"] > 0.3
+    assert abs(found["baseline"]["r2"]) < 0.1
+    assert set(found["scikit_learn"]) == set(found["model"])
     # In the target's own units: its standard deviation is 77.
-    trivial = re.search(r"always the mean: ([\d.]+)", found["held-out RMSE"])
-    assert trivial
-    assert 40 < number(found["held-out RMSE"]) < float(trivial[1]) < 90
+    assert 40 < found["model"]["rmse"] < found["baseline"]["rmse"] < 90
+    assert "hidden 128, 64, relu" in report["compared"]["description"]
+    assert report["training"]["weight_decays_tried"] == [0.1, 1.0, 10.0]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_trains_the_same_model(in_folder: Path, kind: str) -> None:
+    frame = diabetes()
+    write(frame, in_folder / "plain.csv")
+    path = write(frame, in_folder / f"table.{kind}")
+    arguments = ["--target", "progress", "--epochs", "3", "--quiet"]
+    assert main(["train", "plain.csv", *arguments]) == 0
+    assert main(["train", path.name, *arguments]) == 0
+    plain, other = ((in_folder / f"{name}.safetensors").read_bytes() for name in ("plain", "table"))
+    # But for the times of the epochs, which the history holds.
+    assert main(["predict", "plain.safetensors", "plain.csv", "--output", "a.csv"]) == 0
+    assert main(["predict", "table.safetensors", path.name, "--output", "b.csv"]) == 0
+    assert (in_folder / "a.csv").read_bytes() == (in_folder / "b.csv").read_bytes()
+    assert len(plain) == len(other)
 
 
 @pytest.mark.parametrize(
     ("name", "accuracy"), [("wine", 0.9), ("breast_cancer", 0.93), ("digits", 0.95)]
 )
-def test_other_tables(
-    in_folder: Path, capsys: pytest.CaptureFixture[str], name: str, accuracy: float
-) -> None:
+def test_other_tables(in_folder: Path, name: str, accuracy: float) -> None:
     write_csv(in_folder / "table.csv", name)
-    assert main(["train", "table.csv", "--target", "target", "--no-reference"]) == 0
-    found = fields(capsys.readouterr().out)
-    assert "whole numbers of" in found["task"]
-    assert number(found["held-out accuracy"]) >= accuracy
-    assert "ratio" not in found
+    assert main(["train", "table.csv", "--target", "target", "--quiet"]) == 0
+    report = report_of(in_folder / "table.json")
+    assert "whole numbers of" in report["reason"]
+    assert report["scores"]["model"]["accuracy"] >= accuracy
 
 
 def test_options_reach_the_training(
     in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = "--task regression --hidden 7,5 --activation tanh --epochs 3 --batch-size 50"
-    more = "--learning-rate 0.25 --seed 9 --test-fraction 0.5 --threads 3 --reference"
+    more = "--learning-rate 0.25 --seed 9 --test-fraction 0.5 --threads 3 --weight-decay 0"
     text = iris.read_text().replace("setosa", "0").replace("versicolor", "1")
     iris.write_text(text.replace("virginica", "2"))
     arguments = ["train", "iris.csv", "--target", "target", *options.split(), *more.split()]
-    assert main(arguments) == 0
+    assert main([*arguments, "--dropout", "0.25", "--output", "m.safetensors"]) == 0
     found = fields(capsys.readouterr().out)
-    assert found["task"] == "regression, because of --task"
+    assert found["task"] == "regression, because --task says so"
     assert found["network"].startswith("4-7-5-1, tanh; 81 parameters")
     assert "learning rate 0.25" in found["training"]
-    assert "batches of 50, 3 epochs, 6 steps" in found["training"]
-    assert found["split"] == "75 rows to train on, 75 held out (seed 9)"
+    assert "weight decay 0), batches of 50, up to 3 epochs" in found["training"]
+    assert found["split"].endswith("75 held out (seed 9)")
     assert found["machine"].endswith(", 3 threads")
-    assert "(3 threads each," in found["NumPy reference"]
     assert {"epoch 1/3", "epoch 2/3", "epoch 3/3"} <= set(found)
+    report = report_of(in_folder / "m.json")
+    assert report["model"]["dropout"] == 0.25
+    assert report["training"]["weight_decays_tried"] == [0.0]
 
 
 def test_no_hidden_layer_and_one_epoch(
     in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(f"train {iris} --target target --hidden none --epochs 1".split()) == 0
+    assert main(f"train {iris} --target target --hidden none --epochs 1 --compare".split()) == 0
     assert fields(capsys.readouterr().out)["network"].startswith("4-3, relu; 15 parameters")
 
 
-def test_same_seed_same_scores(
+def test_the_same_for_any_number_of_threads_but_not_for_another_seed(
+    in_folder: Path, iris: Path
+) -> None:
+    found = []
+    for i, (seed, threads) in enumerate([(5, 1), (5, 3), (6, 1)]):
+        options = f"--seed {seed} --threads {threads} --epochs 20 --quiet --output m{i}.safetensors"
+        assert main(f"train {iris} --target target {options}".split()) == 0
+        assert (
+            main(f"predict m{i}.safetensors {iris} --output {i}.csv --probabilities".split()) == 0
+        )
+        found.append((in_folder / f"{i}.csv").read_bytes())
+    assert found[0] == found[1] != found[2]
+
+
+def test_time_column_and_ignored_columns(in_folder: Path) -> None:
+    write(cancer(), in_folder / "cancer.feather")
+    options = "--time-column visit --ignore clinic --categorical smokes --epochs 5 --quiet"
+    assert main(f"train cancer.feather --target diagnosis {options}".split()) == 0
+    report = report_of(in_folder / "cancer.json")
+    assert report["split"]["how"] == "the last by 'visit'"
+    assert report["data"]["left_out"]["clinic"] == "as --ignore says"
+    assert report["data"]["unusable_rows"]["without a time"] > 0
+    kinds = {item["name"]: item["kind"] for item in report["data"]["columns"]}
+    assert kinds["smokes"] == "categorical"
+
+
+def test_names_that_are_no_names(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Formulas, markup, other scripts: in the table's name, its columns and its classes."""
+    frame = pd.DataFrame(
+        {
+            "$\\frac{$": np.arange(60.0) % 7,
+            "<script>alert(1)</script>": [*"abc"] * 20,
+            "花 & 'x' \"y\"": np.arange(60.0),
+            "a very long name of a column, longer than a line of a terminal has room for it": [
+                True,
+                False,
+            ]
+            * 30,
+        }
+    )
+    frame["</title>"] = ["<i>one</i>", "$two$"] * 30
+    path = write(frame, in_folder / "a$\\frac{$ 花.csv")
+    assert main(["train", path.name, "--target", "</title>", "--epochs", "2"]) == 0
+    assert "花" in capsys.readouterr().out
+    assert (in_folder / "a$\\frac{$ 花.safetensors").exists()
+
+
+# --- outputs -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", ["safetensors", "json", "html"])
+def test_an_output_is_replaced_with_force_alone(
+    in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str], which: str
+) -> None:
+    (in_folder / f"iris.{which}").write_text("mine")
+    arguments = ["train", "iris.csv", "--target", "target", "--epochs", "1", "--quiet"]
+    assert main(arguments) == 2
+    assert f"--output iris.{which}: it exists; give --force" in capsys.readouterr().err
+    assert (in_folder / f"iris.{which}").read_text() == "mine"
+    assert len(list(in_folder.iterdir())) == 2
+    assert main([*arguments, "--force"]) == 0
+    assert (in_folder / f"iris.{which}").read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("model.bin", "expected a name that ends in .safetensors"),
+        ("no/model.safetensors", "there is no folder no"),
+        ("folder.safetensors", "it is a folder"),
+        ("table.safetensors", "it is the file to read, which is never written to"),
+    ],
+)
+def test_refused_outputs(
+    in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str], output: str, message: str
+) -> None:
+    (in_folder / "folder.safetensors").mkdir()
+    table = iris.rename(in_folder / "table.safetensors")
+    before = table.read_bytes()
+    arguments = f"train {table.name} --target target --force --output {output}"
+    assert main(arguments.split()) == 2
+    assert message in capsys.readouterr().err
+    assert table.read_bytes() == before
+
+
+def test_divergence_is_one_line(
     in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outputs = []
-    for seed in (5, 5, 6):
-        assert main(f"train {iris} --target target --seed {seed} --no-reference".split()) == 0
-        found = fields(capsys.readouterr().out)
-        outputs.append({label: found[label] for label in found if label.startswith("epoch")})
-    assert outputs[0] == outputs[1] != outputs[2]
+    assert main(f"train {iris} --target target --learning-rate 1e36 --quiet".split()) == 1
+    captured = capsys.readouterr()
+    assert re.fullmatch(
+        r"chainrule: error: the \w+ became infinite or NaN in epoch \d+, batch \d+; "
+        r"try a lower --learning-rate than 1e\+36\n",
+        captured.err,
+    )
+    assert [path.name for path in in_folder.iterdir()] == ["iris.csv"]
 
 
-# --- the picture ---------------------------------------------------------------------------------
+# --- TOML ----------------------------------------------------------------------------------------
 
 
-def test_older_picture_is_replaced_and_said(
+def test_options_from_a_file(
     in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = f"train {iris} --target target --epochs 2 --no-reference".split()
-    assert main(arguments) == 0
-    first = (in_folder / "learning_curve.png").read_bytes()
-    assert "an older one" not in capsys.readouterr().out
-    assert main([*arguments, "--seed", "1"]) == 0
-    assert "an older one was replaced" in capsys.readouterr().out
-    assert (in_folder / "learning_curve.png").read_bytes() != first
+    (in_folder / "run.toml").write_text(
+        'target = "target"\nhidden = [7, 5]\nepochs = 4\nlearning_rate = 1e-2\nweight-decay = 2\n'
+        'ignore = ["petal width (cm)"]\nmissing = "?"\nquiet = false\noutput = "m.safetensors"\n'
+        "seed = 3\n"
+    )
+    assert main(["train", "iris.csv", "--config", "run.toml", "--epochs", "2"]) == 0
+    found = fields(capsys.readouterr().out)
+    assert found["network"].startswith("3-7-5-3, relu")
+    assert "learning rate 0.01" in found["training"]
+    assert "weight decay 2), batches of 32, up to 2 epochs" in found["training"]
+    assert found["model"] == "m.safetensors"
+    assert "seed 3" in found["split"]
 
 
-def test_picture_with_an_awkward_file_name(
-    in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch = 3", r"run.toml: 'epoch' is no option of chainrule train \(did you mean epochs"),
+        ("config = 'x'", "run.toml: 'config' is no option"),
+        ("file = 'x'", "run.toml: 'file' is no option"),
+        ("[train]\nepochs = 3", "run.toml: 'train' is no option"),
+        ("epochs = 0", "run.toml: epochs: '0': expected a whole number of at least 1"),
+        ("epochs = true", "run.toml: epochs: 'True': expected a number or a text"),
+        ("epochs = [1.5]", "run.toml: epochs: .* expected a number or a text"),
+        ("hidden = [8, 0]", "run.toml: hidden: '8,0': expected widths"),
+        ("force = 1", "run.toml: force: '1': expected true or false"),
+        ("ignore = [1]", "run.toml: ignore: .* expected a text or a list of texts"),
+        ("task = 'ranking'", "run.toml: task: 'ranking': expected one of classification"),
+        ("epochs = ", r"--config run.toml is not TOML: ."),
+        ("plot = 'x.png'", "--plot goes without a file"),
+    ],
+)
+def test_refused_files_of_options(
+    in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
 ) -> None:
-    awkward = iris.rename(in_folder / "a$\\frac{$ 花.csv")
-    assert main(["train", str(awkward), "--target", "target", "--epochs", "1"]) == 0
-    assert (in_folder / "learning_curve.png").read_bytes().startswith(PNG)
+    (in_folder / "run.toml").write_text(text)
+    assert main(["train", "iris.csv", "--target", "target", "--config", "run.toml"]) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error), error
+    assert error.count("\n") == 1
+    assert main(["train", "iris.csv", "--target", "target", "--config", "none.toml"]) == 2
+    assert "--config none.toml cannot be read: No such file" in capsys.readouterr().err
 
+
+# --- Ctrl-C, full disks --------------------------------------------------------------------------
 
 if os.name == "posix":
 
@@ -203,37 +336,44 @@ if os.name == "posix":
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert re.fullmatch(r"chainrule: interrupted; .*\n", errors)
+        assert errors == (
+            "chainrule: interrupted; the training has not ended and nothing was written\n"
+        )
         assert [path.name for path in tmp_path.iterdir()] == ["iris.csv"]
 
-    def test_progress_bar_on_a_terminal(tmp_path: Path) -> None:
-        import fcntl
-        import pty
-        import struct
-        import termios
+    def test_full_disk(tmp_path: Path, iris: Path) -> None:
+        import resource
 
-        master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "chainrule", "train", "--epochs", "3", "--no-reference"],
+        result = subprocess.run(
+            [sys.executable, "-m", "chainrule", "train", "iris.csv", "--target", "target"],
             cwd=tmp_path,
-            stdout=slave,
-            stderr=slave,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=300,
+            # No file may have more than 4 KB: writing ends as on a full disk.
+            preexec_fn=lambda: (
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+                resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+            ),
         )
-        os.close(slave)
-        shown = b""
-        while True:
-            try:
-                piece = os.read(master, 4096)
-            except OSError:  # Linux: the other side is closed
-                break
-            if not piece:
-                break
-            shown += piece
-        os.close(master)
-        assert process.wait(timeout=60) == 0
-        text = shown.decode()
-        assert "100%" in text
-        assert re.search(r"loss=[\d.e-]+, .*score=0\.\d+", text), text  # in 80 columns
-        assert "epoch 3/3" not in text  # those lines are for logs
-        assert "held-out accuracy" in text
+        assert result.returncode == 1
+        assert result.stderr == (
+            "chainrule: error: iris.safetensors cannot be written: File too large\n"
+        )
+        assert [path.name for path in tmp_path.iterdir()] == ["iris.csv"]
+
+    @pytest.mark.parametrize("arguments", ["info", "--help", "train --help", "train --epochs 1"])
+    def test_output_that_is_full(tmp_path: Path, arguments: str) -> None:
+        with open("/dev/full", "w") as full:
+            result = subprocess.run(
+                [sys.executable, "-m", "chainrule", *arguments.split()],
+                cwd=tmp_path,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                timeout=300,
+            )
+        assert result.returncode == 1
+        assert result.stderr == (
+            "chainrule: error: standard output cannot be written: No space left on device\n"
+        )

@@ -166,6 +166,32 @@ void Lbfgs<T>::remember(const T* parameters) {
 }
 
 template <class T>
+typename Lbfgs<T>::Memory Lbfgs<T>::remembered(const T* parameters) const {
+  const bool has_moved = !std::equal(parameters, parameters + size_, trial_.data());
+  const int64_t pairs = has_moved ? 0 : pairs_;
+  Memory memory{AlignedBuffer<T>(pairs * size_), AlignedBuffer<T>(pairs * size_), {}};
+  for (int64_t k = 0; k < pairs; ++k) {
+    const int64_t p = (next_ - pairs + k + history_) % history_;
+    std::copy_n(s_.data() + p * size_, size_, memory.s.data() + k * size_);
+    std::copy_n(y_.data() + p * size_, size_, memory.y.data() + k * size_);
+    memory.inverse_curvature.push_back(inverse_curvature_[static_cast<size_t>(p)]);
+  }
+  return memory;
+}
+
+template <class T>
+void Lbfgs<T>::restore(const Memory& memory, const T* parameters) {
+  pairs_ = static_cast<int64_t>(memory.inverse_curvature.size());
+  next_ = pairs_ % history_;
+  std::copy_n(memory.s.data(), pairs_ * size_, s_.data());
+  std::copy_n(memory.y.data(), pairs_ * size_, y_.data());
+  std::copy(memory.inverse_curvature.begin(), memory.inverse_curvature.end(),
+            inverse_curvature_.begin());
+  std::copy_n(parameters, size_, trial_.data());
+  has_gradient_ = false;
+}
+
+template <class T>
 typename Lbfgs<T>::Outcome Lbfgs<T>::iterate(const KernelTable<T>& kernels, Objective& objective,
                                              double initial_step, T* parameters, double& value) {
   kernels_ = &kernels;

@@ -32,6 +32,16 @@ class Lbfgs {
   // The objective may have changed: the next iteration evaluates it anew.
   void forget_value() { has_gradient_ = false; }
 
+  // The pairs as one vector each, oldest first: with the parameters, all that later iterations
+  // depend on. `remembered` leaves them out when the parameters are not where the last iteration
+  // left them, as the next one would forget them.
+  struct Memory {
+    AlignedBuffer<T> s, y;
+    std::vector<double> inverse_curvature;
+  };
+  Memory remembered(const T* parameters) const;
+  void restore(const Memory& memory, const T* parameters);
+
   // One iteration from `parameters`, which move only when the outcome is kMoved. `value` is the
   // objective at the parameters on return. kConverged: the largest gradient element is within the
   // tolerance. kNoDescent: the line search found no lower value along a descent direction.

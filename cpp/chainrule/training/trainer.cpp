@@ -178,7 +178,7 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, c
   if (!std::isfinite(loss.value)) return RunStatus::kLoss;
   if (!model_.batch_statistics_are_finite(workspace_)) return RunStatus::kStatistics;
 
-  GradientSummary summary = finish_gradient();
+  GradientSummary summary = finish_gradient(loss.weight);
   loss.value += summary.penalty;
   if (!std::isfinite(loss.value)) return RunStatus::kLoss;
   if (!summary.is_small) {
@@ -232,8 +232,13 @@ bool Trainer<T>::hyperparameters_are_tame() const {
 // Makes the gradient whole and adds the penalties' part. The pieces' sums are added in the order of
 // the pieces.
 template <class T>
-GradientSummary Trainer<T>::finish_gradient() {
-  const Penalty& penalty = options_.penalty;
+GradientSummary Trainer<T>::finish_gradient(double batch_weight) {
+  Penalty penalty = options_.penalty;
+  if (divides_penalty) {
+    const double share = batch_weight > 0 ? 1 / batch_weight : 0;
+    penalty.l1 *= share;
+    penalty.l2 *= share;
+  }
   team_.run_whole(static_cast<int64_t>(pieces_.size()), gradient_.size() * kElementWork,
                   [&](Context& context, int64_t index) {
                     const Piece& piece = pieces_[static_cast<size_t>(index)];
@@ -304,6 +309,7 @@ class Trainer<T>::FullBatchObjective final : public Lbfgs<T>::Objective {
   FullBatchObjective(Trainer& trainer, const Batch<T>& batch) : t_(trainer), batch_(batch) {}
 
   double evaluate(const T* parameters, T* gradient) override {
+    ++t_.evaluations;
     AlignedBuffer<T>& own = t_.model_.parameters();
     if (parameters != own.data()) std::copy_n(parameters, own.size(), own.data());
     const double value = t_.model_.loss_and_gradient(

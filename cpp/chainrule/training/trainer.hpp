@@ -65,12 +65,16 @@ class Trainer {
 
   Interrupt& interrupt() { return team_.interrupt(); }
   std::array<AlignedBuffer<T>, 3>& states() { return states_; }
+  Lbfgs<T>* lbfgs() { return lbfgs_.get(); }  // null for other optimizers
   double learning_rate() const { return learning_rate_; }
+  void set_learning_rate(double rate) { learning_rate_ = rate; }  // as if of the last step
 
   int threads = 0;                 // at most; 0: as many as the process is set to
   int64_t epoch = 0;               // epochs completed
   int64_t step_count = 0;          // steps taken
   double learning_rate_scale = 1;  // multiplies the schedule
+  bool divides_penalty = false;    // by the weight of each batch, as the mean loss is
+  int64_t evaluations = 0;         // of the loss by L-BFGS
 
  private:
   class FullBatchObjective;
@@ -81,7 +85,7 @@ class Trainer {
   RunStatus take_lbfgs_step(const Batch<T>& batch, LossValue& loss);
   RunStatus update(double gradient_scale, bool is_bounded);
   void apply_optimizer();
-  GradientSummary finish_gradient();
+  GradientSummary finish_gradient(double batch_weight);
   bool hyperparameters_are_tame() const;
   double scheduled_rate() const;
   int64_t work(int64_t rows) const;

@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 import chainrule as cr
 from chainrule._command.errors import CommandError, UsageError, quoted, require
-from chainrule._command.picture import check_picture_path, check_place, mark, replace_file
+from chainrule._command.outputs import check_place, write_file
+from chainrule._command.picture import check_picture_path, mark
 from chainrule._command.report import Report, count
 
 __all__ = ["BenchOptions", "bench"]
@@ -72,7 +73,7 @@ def bench(options: BenchOptions) -> None:
     found = run.report
     if options.json is not None and found["results"]:
         content = json.dumps(found, indent=1) + "\n"
-        replace_file(options.json, content.encode())
+        write_file(options.json, content.encode())
     _print(report, found)
     if options.json is not None and found["results"]:
         report.field("times", options.json, result=True)
@@ -81,7 +82,7 @@ def bench(options: BenchOptions) -> None:
         raise KeyboardInterrupt(done)
     if options.chart is not None and summary.timed_peers(found):
         caption = "\n".join(f"{label}: {text}" for label, text in _place(found))
-        replace_file(options.chart, _harness("chart").draw(found, caption, mark(_KIND)))
+        write_file(options.chart, _harness("chart").draw(found, caption, mark(_KIND)))
         replaced = " (an older one was replaced)" if replaces else ""
         report.field("chart", f"{options.chart}{replaced}", result=True)
     if summary.differs(found):

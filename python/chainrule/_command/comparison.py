@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 import chainrule as cr
 from chainrule import _core
-from chainrule._command.dataset import Dataset
 
 __all__ = ["Comparison", "compare"]
 
@@ -51,7 +50,9 @@ class Comparison:
 
 
 def compare(
-    dataset: Dataset,
+    X: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+    X_held_out: npt.NDArray[Any],
     untrained: cr.MLP,
     *,
     loss: str,
@@ -65,7 +66,10 @@ def compare(
 
     Parameters
     ----------
-    dataset : Dataset
+    X, y : ndarray
+        What to train on.
+    X_held_out : ndarray
+        What the reference is to predict.
     untrained : MLP
         With the initial weights; stays as it is.
     loss, optimizer, batch_size, epochs, seed, threads
@@ -80,7 +84,6 @@ def compare(
     # Written and tested in benchmarks/; the build puts a copy into the package.
     reference = importlib.import_module("chainrule._benchmarks.numpy_reference")
 
-    X, y = dataset.X_train, dataset.y_train
     rates = optimizer.schedule().values(-(-len(X) // batch_size), epochs)
     reference_optimizer = reference.AdamW(
         learning_rate=rates.__getitem__, weight_decay=optimizer.weight_decay
@@ -118,7 +121,7 @@ def compare(
         for _ in range(repeats - 1):
             seconds = min(seconds, _timed(train_chainrule)[1])
             reference_seconds = min(reference_seconds, _timed(train_reference)[1])
-        outputs = network.predict(dataset.X_held_out)
+        outputs = network.predict(X_held_out)
     return Comparison(
         seconds=seconds,
         reference_seconds=reference_seconds,

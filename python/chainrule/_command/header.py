@@ -1,4 +1,4 @@
-"""Checks the header line of the user's table: that there is one, and that it has the target."""
+"""Checks the names of a table's columns: that there are some, and that they have what is asked."""
 
 from __future__ import annotations
 
@@ -8,40 +8,41 @@ import math
 from chainrule._command.errors import UsageError, quoted
 from chainrule._command.lines import to_number
 
-__all__ = ["check_header", "listed"]
+__all__ = ["check_names", "listed", "require_column"]
 
 
-def check_header(path: str, header: tuple[str, ...], target: str | None) -> None:
-    """Raise UsageError unless `header` has names that differ, `target` among them."""
-    numeric = [name for name in header if not math.isnan(to_number(name))]
-    if len(numeric) == len(header):
+def check_names(path: str, names: tuple[str, ...]) -> None:
+    """Raise UsageError unless there are names and they differ."""
+    if names and all(not math.isnan(to_number(name)) for name in names):
         raise UsageError(
             f"{path} has no header: its first line holds numbers only "
-            f"({listed(header, 3)}); put a line with the column names on top"
+            f"({listed(names, 3)}); put a line with the column names on top"
         )
-    if len(header) == 1:
-        raise UsageError(
-            f"{path} has a single column, {quoted(header[0])}; expected a target and at least one "
-            "more, separated by commas, semicolons or tabs"
-        )
-    for i, name in enumerate(header):
+    if len(names) == 0:
+        raise UsageError(f"{path} has no columns")
+    for i, name in enumerate(names):
         if name == "" and i > 0:
             raise UsageError(f"{path}: column {i + 1} has no name in the header")
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UsageError(
             f"{path} has more than one column named {listed(repeated, 5)}; names must differ"
         )
-    columns = f"its columns are {listed([name for name in header if name], 12)}"
-    if target is None:
-        raise UsageError(f"which column of {path} is the target? give --target COLUMN; {columns}")
-    if target not in header or target == "":
-        if numeric:
-            hint = f"the first line holds numbers ({listed(numeric, 3)}): is the header missing?"
-        else:
-            hint = columns
+
+
+def require_column(path: str, names: tuple[str, ...], name: str | None, option: str) -> None:
+    """Raise UsageError unless `name`, which an option gave, is one of the columns."""
+    columns = f"its columns are {listed([known for known in names if known], 12)}"
+    if name is None:
         raise UsageError(
-            f"{path} has no column {quoted(target)}{_did_you_mean(target, header)}; {hint}"
+            f"which column of {path} is the {option.lstrip('-')}? give {option} COLUMN; {columns}"
+        )
+    if name not in names or name == "":
+        numeric = [known for known in names if not math.isnan(to_number(known))]
+        if numeric:
+            columns = f"the first line holds numbers ({listed(numeric, 3)}): is the header missing?"
+        raise UsageError(
+            f"{path} has no column {quoted(name)}{_did_you_mean(name, names)}; {columns}"
         )
 
 

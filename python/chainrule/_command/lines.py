@@ -1,6 +1,6 @@
 """Reads a CSV file record by record: its delimiter and header, and the line of a given row.
 
-`table.py` calls it. pandas, which reads the numbers, does not know on which line a row stood:
+`delimited.py` calls it. pandas, which reads the numbers, does not know on which line a row stood:
 blank lines are left out, and a quoted cell may hold line ends.
 """
 
@@ -10,6 +10,7 @@ import csv
 import difflib
 import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,12 +23,18 @@ __all__ = [
     "find_format",
     "find_record",
     "find_uneven_record",
+    "is_date",
     "not_text_error",
     "to_number",
 ]
 
 _DELIMITERS = (",", ";", "\t")
 _LONGEST_CELL = 1 << 24
+_DATE = re.compile(r"\s*\d{4}-\d{2}(-\d{2}([T ]\d{2}.*)?)?\s*$")
+
+
+class _FieldError(UsageError):
+    """Quotes that do not fit the delimiter."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +56,11 @@ class Record:
 def check_path(path: str) -> None:
     """Raise UsageError unless `path` is a file that can be read and is not empty."""
     if os.path.isdir(path):
-        raise UsageError(f"{path} is a folder, expected a CSV file")
+        raise UsageError(f"{path} is a folder, expected a table")
     try:
         with open(path, "rb") as file:
             if not file.read(1):
-                raise UsageError(f"{path} is empty, expected a CSV file with a header line")
+                raise UsageError(f"{path} is empty, expected a table with a header line")
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist{_similar_file(path)}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -79,14 +86,21 @@ def find_format(path: str) -> Format:
         If the file is not text in UTF-8 or holds only blank lines.
     """
     best: Format | None = None
+    problem: UsageError | None = None
     for delimiter in _DELIMITERS:
-        record = next(_records(path, delimiter), None)
+        try:
+            record = next(_records(path, delimiter), None)
+        except _FieldError as error:  # quoted names with another delimiter between them
+            problem = problem or error
+            continue
         if record is None:
             raise UsageError(f"{path} holds only blank lines, expected a header line")
         header = tuple(name.strip() for name in record.cells)
         if best is None or len(header) > len(best.header):
             best = Format(delimiter, header)
-    assert best is not None
+    if best is None:
+        assert problem is not None
+        raise problem
     return best
 
 
@@ -98,10 +112,11 @@ def find_record(path: str, file_format: Format, row: int) -> Record:
     raise UsageError(f"{path} changed while it was read")
 
 
-def find_uneven_record(path: str, file_format: Format) -> Record | None:
-    """Return the first record with more cells than the header, if there is one."""
+def find_uneven_record(path: str, file_format: Format, *, exactly: bool = False) -> Record | None:
+    """Return the first record with more cells than the header, or with fewer too if `exactly`."""
+    width = len(file_format.header)
     for record in _records(path, file_format.delimiter):
-        if len(record.cells) > len(file_format.header):
+        if len(record.cells) > width or (exactly and len(record.cells) < width):
             return record
     return None
 
@@ -112,6 +127,11 @@ def to_number(cell: str) -> float:
         return math.nan if "_" in cell else float(cell)
     except ValueError:
         return math.nan
+
+
+def is_date(text: str) -> bool:
+    """Return whether a text looks like a date of ISO 8601, which it may still not be."""
+    return _DATE.match(text) is not None
 
 
 def not_text_error(path: str, error: UnicodeDecodeError) -> UsageError:
@@ -135,7 +155,7 @@ def _records(path: str, delimiter: str) -> Iterator[Record]:
                 return
             except csv.Error as error:
                 reason = "a quoted cell has no end" if "end of data" in str(error) else str(error)
-                raise UsageError(f"{path}, line {start}: {reason}") from None
+                raise _FieldError(f"{path}, line {start}: {reason}") from None
             except UnicodeDecodeError as error:
                 raise not_text_error(path, error) from None
             # As pandas: a line without a cell or with blanks alone is no row.

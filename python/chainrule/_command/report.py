@@ -39,6 +39,9 @@ class Report:
             break_long_words=False,  # a path must stay in one piece
             break_on_hyphens=False,
         )
+        if len(label) >= _LABEL_WIDTH:
+            self._print(label)
+            label = ""
         for i, line in enumerate(wrapped):
             self._print(f"{label if i == 0 else '':<{_LABEL_WIDTH}}{line}")
 

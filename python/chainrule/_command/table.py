@@ -1,250 +1,272 @@
-"""Reads the user's numeric table from a CSV file and says exactly what is wrong with it.
+"""A whole file as compact columns, with what was found out about their types; `train` reads it.
 
-pandas reads the file. Only when something is wrong is the file read again by `_lines.py`, record
-by record, to name the line and the text.
+What a column holds is told over all rows. Where chunks tell different things the column is text
+after all, and the file is read again for its words.
 """
 
 from __future__ import annotations
 
-import re
-import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from chainrule._command.errors import UsageError, quoted
-from chainrule._command.header import check_header, listed
-from chainrule._command.lines import (
-    Format,
-    Record,
-    check_path,
-    find_format,
-    find_record,
-    find_uneven_record,
-    not_text_error,
-    to_number,
-)
+from chainrule._command.header import require_column
+from chainrule._command.lines import is_date, to_number
+from chainrule._command.report import count
+from chainrule._command.source import Chunk, Column, Kind, Source, fail_at, open_source
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["MIN_ROWS", "Table", "read_table"]
+__all__ = ["MIN_ROWS", "Choices", "Table", "read_table"]
 
 # Below this a held-out part of a fifth is one row, and its score says nothing.
 MIN_ROWS = 10
 
-_DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
+# More distinct texts than that are names or free text, and would fill the memory.
+_MOST_TEXTS = 20_000
 
 
 @dataclass(frozen=True)
-class Table:
-    """A numeric table with its target column.
+class Choices:
+    """What the user says about columns.
 
     Attributes
     ----------
-    path : str
-        The file, as the user named it.
-    format : Format
-        Delimiter and header of the file.
-    features : ndarray of float64, shape (n_rows, n_features)
-        Finite numbers.
-    feature_names : tuple of str
-    target : ndarray, shape (n_rows,)
-        float64, int64, bool, or object holding str; nothing is missing.
-    target_name : str
-    notes : tuple of str
-        What was done to the table that the user should know.
+    ignore : tuple of str
+        Columns to leave out.
+    categorical : tuple of str
+        Columns whose values are names, even when they are written as numbers.
+    missing : tuple of str
+        Texts that stand for a missing value, besides the usual ones.
     """
 
-    path: str
-    format: Format
-    features: npt.NDArray[np.float64]
-    feature_names: tuple[str, ...]
-    target: npt.NDArray[Any]
-    target_name: str
-    notes: tuple[str, ...] = ()
-
-    def find_record(self, row: int) -> Record:
-        """Return the record of the file that holds row `row`."""
-        return find_record(self.path, self.format, row)
+    ignore: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
-def read_table(path: str, target: str | None) -> Table:
-    """Read a CSV file whose columns are numeric, but for the target, which may be text.
+@dataclass
+class Table:
+    """A table in memory.
+
+    Attributes
+    ----------
+    source : Source
+        For places in errors.
+    n_rows : int
+    columns : dict of str to Column
+        Those that can be used, in the order of the file, the target among them.
+    left_out : dict of str to str
+        The others, with the reason.
+    notes : list of str
+        What else the user should know.
+    """
+
+    source: Source
+    n_rows: int
+    columns: dict[str, Column]
+    left_out: dict[str, str]
+    notes: list[str]
+
+
+def read_table(path: str, target: str | None, choices: Choices, time: str | None = None) -> Table:
+    """Read a table to train on.
 
     Parameters
     ----------
     path : str
-        A text file in UTF-8 with a header line; separated by commas, semicolons or tabs.
     target : str or None
         Name of the target column. None raises the error that lists the columns.
-
-    Returns
-    -------
-    Table
+    choices : Choices
+    time : str, optional
+        Name of the column that orders the rows.
 
     Raises
     ------
     UsageError
         For everything that keeps the table from being trained on; names line and column.
     """
-    check_path(path)
-    return _Reader(path, find_format(path)).read(target)
-
-
-class _Reader:
-    """One reading of a file: every method but `read` is a step of it."""
-
-    def __init__(self, path: str, file_format: Format) -> None:
-        self.path = path
-        self.format = file_format
-
-    def read(self, target: str | None) -> Table:
-        header = self.format.header
-        check_header(self.path, header, target)
-        assert target is not None
-        frame = self._frame()
-        if len(frame) == 0:
-            raise UsageError(f"{self.path} holds a header and no rows")
-        columns = list(range(len(header)))
-        notes = []
-        if self.format.delimiter != ",":
-            notes.append(f"{self.path} is separated by {_DELIMITER_NAMES[self.format.delimiter]}")
-        if header[0] == "":
-            del columns[0]
-            notes.append("left out the first column: it has no name, as a saved row index")
-        target_column = header.index(target)
-        features = [column for column in columns if column != target_column]
-        if not features:
-            raise UsageError(
-                f"{self.path} has no column but the target {quoted(target)} to learn from"
-            )
-        self._check_missing(frame, columns)
-        values = self._features(frame, features)
-        if len(frame) < MIN_ROWS:
-            raise UsageError(
-                f"{self.path} has too few rows: {len(frame)}; at least {MIN_ROWS} are needed to "
-                "train on some and hold out others"
-            )
-        return Table(
-            path=self.path,
-            format=self.format,
-            features=values,
-            feature_names=tuple(header[column] for column in features),
-            target=self._target(frame, target_column),
-            target_name=target,
-            notes=tuple(notes),
-        )
-
-    def _frame(self) -> pd.DataFrame:
-        import pandas as pd
-
-        try:
-            with warnings.catch_warnings():
-                # Rows longer than the header are only a warning to pandas, which would cut them.
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                return pd.read_csv(
-                    self.path,
-                    sep=self.format.delimiter,
-                    encoding="utf-8-sig",
-                    skipinitialspace=True,
-                    index_col=False,
-                    low_memory=False,  # one type per column, not one per chunk
-                )
-        except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-            uneven = find_uneven_record(self.path, self.format)
-            if uneven is not None:
-                raise self._uneven(uneven) from None
-            raise UsageError(f"{self.path} cannot be read: {str(error).strip()}") from None
-        except UnicodeDecodeError as error:
-            raise not_text_error(self.path, error) from None
-
-    def _check_missing(self, frame: pd.DataFrame, columns: list[int]) -> None:
-        missing = frame.iloc[:, columns].isna().to_numpy()
-        rows = np.flatnonzero(missing.any(axis=1))
-        if len(rows) == 0:
-            return
-        record = find_record(self.path, self.format, int(rows[0]))
-        if len(record.cells) < len(self.format.header):
-            raise self._uneven(record)
-        column = columns[int(np.argmax(missing[rows[0]]))]
-        cell = record.cells[column]
-        written = f" ({quoted(cell)})" if cell else ""
+    source = open_source(path, choices.missing)
+    names = source.names
+    require_column(path, names, target, "--target")
+    assert target is not None
+    if time is not None:
+        require_column(path, names, time, "--time-column")
+    for option, given in (("--ignore", choices.ignore), ("--categorical", choices.categorical)):
+        for name in given:
+            require_column(path, names, name, option)
+    for name, option in ((target, "--target"), (time or target, "--time-column")):
+        if name in choices.ignore:
+            raise UsageError(f"column {quoted(name)} is both {option} and --ignore")
+    left_out = {name: "as --ignore says" for name in names if name in choices.ignore}
+    if names[0] == "":
+        left_out[""] = "it has no name, as a saved row index"
+    wanted = [name for name in names if name not in left_out]
+    if len(wanted) == 1:
         raise UsageError(
-            f"{self._where(record, column)}: missing value{written}; {missing.sum():,} missing in "
-            f"{len(rows):,} of {len(frame):,} rows: remove these rows or fill the values in"
+            f"{path} has no column but the target {quoted(target)} to learn from; columns are "
+            "separated by commas, semicolons or tabs"
         )
+    forced: dict[str, Kind] = dict.fromkeys(choices.categorical, "categorical")
+    n_rows, builders = _read(source, wanted, forced)
+    if n_rows == 0:
+        raise UsageError(f"{path} holds names of columns and no rows")
+    columns = {name: builders.pop(name).finish() for name in wanted}
+    for name, column in columns.items():
+        if name not in choices.categorical:
+            _refuse_mixture(source, name, column)
+    if n_rows < MIN_ROWS:
+        raise UsageError(
+            f"{path} has too few rows: {n_rows}; at least {MIN_ROWS} are needed to train on some "
+            "and hold out others"
+        )
+    notes = _take_infinite_for_missing(columns, target)
+    for name, column in list(columns.items()):
+        if name in (target, time):
+            continue
+        reason = _useless(column, name in choices.categorical)
+        if reason is not None:
+            left_out[name] = reason
+            del columns[name]
+    if not set(columns) - {target, time}:
+        raise UsageError(
+            f"{path} has no column to learn {quoted(target)} from: all others are left out"
+            + "".join(f"; {quoted(name)}: {reason}" for name, reason in list(left_out.items())[:5])
+        )
+    return Table(source, n_rows, columns, left_out, notes)
 
-    def _features(self, frame: pd.DataFrame, columns: list[int]) -> npt.NDArray[np.float64]:
-        features = np.empty((len(frame), len(columns)))
-        text_columns: list[str] = []
-        first = ""
-        for i, column in enumerate(columns):
-            features[:, i] = _numbers(frame.iloc[:, column])
-            is_text = np.isnan(features[:, i])
-            if is_text.any():
-                text_columns.append(self.format.header[column])
-                first = first or self._describe_text(column, is_text)
-        if text_columns:
-            others = text_columns[1:]
-            more = f"; text also in {listed(others, 5)}" if others else ""
-            raise UsageError(f"{first}{more}")
-        infinite = np.argwhere(np.isinf(features))
-        if len(infinite) > 0:
-            raise self._infinite(int(infinite[0, 0]), columns[infinite[0, 1]])
-        return features
 
-    def _target(self, frame: pd.DataFrame, column: int) -> npt.NDArray[Any]:
-        import pandas as pd
+def _read(
+    source: Source, wanted: list[str], forced: dict[str, Kind]
+) -> tuple[int, dict[str, _Builder]]:
+    """Read the file, and again if a column turns out to be text after its first chunk."""
+    while True:
+        builders = {name: _Builder() for name in wanted}
+        n_rows = 0
+        for chunk in source.chunks(wanted, forced):
+            n_rows += chunk.n_rows
+            for name in wanted:
+                builders[name].add(chunk, chunk.columns.pop(name))
+        conflicts = [name for name, builder in builders.items() if builder.conflict]
+        if not conflicts:
+            return n_rows, builders
+        forced = {**forced, **dict.fromkeys(conflicts, "categorical")}
 
-        values = frame.iloc[:, column]
-        if pd.api.types.is_bool_dtype(values):
-            return values.to_numpy(np.bool_)
-        if pd.api.types.is_signed_integer_dtype(values):
-            return values.to_numpy(np.int64)
-        floats = _numbers(values)
-        if np.isnan(floats).any():
-            return values.astype(str).to_numpy(object)
-        if np.isinf(floats).any():
-            raise self._infinite(int(np.argmax(np.isinf(floats))), column)
-        return floats
 
-    def _where(self, record: Record, column: int) -> str:
-        return f"{self.path}, line {record.line}, column {quoted(self.format.header[column])}"
+class _Builder:
+    """Puts the chunks of a column together; texts share one list."""
 
-    def _describe_text(self, column: int, is_text: npt.NDArray[np.bool_]) -> str:
-        record = find_record(self.path, self.format, int(np.argmax(is_text)))
-        text = record.cells[column]
-        count = int(is_text.sum())
-        if re.fullmatch(r"[+-]?\d+,\d+", text):
-            hint = "write decimals with a point"
-        elif count == is_text.size:
-            hint = "every row holds text there; features must be numeric: drop or encode the column"
+    def __init__(self) -> None:
+        self.conflict = False
+        self._kind: Kind = "empty"
+        self._parts: list[Column] = []
+        self._codes: dict[str, int] = {}
+
+    def add(self, chunk: Chunk, part: Column) -> None:
+        if self.conflict or self._kind == "unsupported":
+            return
+        if part.kind == "empty" or part.kind == self._kind:
+            pass
+        elif self._kind == "empty":
+            self._kind = part.kind
         else:
-            hint = f"{count:,} of {is_text.size:,} rows hold text there; features must be numeric"
-        return f"{self._where(record, column)}: {quoted(text)} is not a number ({hint})"
+            self.conflict = True
+            self._parts.clear()
+            return
+        if part.kind == "categorical":
+            codes = [self._codes.setdefault(text, len(self._codes)) for text in part.categories]
+            if len(self._codes) > _MOST_TEXTS:
+                self._kind = "unsupported"
+                self._parts.clear()
+                return
+            table = np.array([*codes, -1], np.int32)
+            part = Column("categorical", table[part.values])
+        self._parts.append(part)
 
-    def _infinite(self, row: int, column: int) -> UsageError:
-        record = find_record(self.path, self.format, row)
-        return UsageError(
-            f"{self._where(record, column)}: {quoted(record.cells[column])} is infinite or too "
-            "large; expected finite numbers"
+    def finish(self) -> Column:
+        if self._kind == "unsupported":
+            n_texts = len(self._codes)
+            reason = f"more than {_MOST_TEXTS:,} distinct texts" if n_texts else "type"
+            return Column("unsupported", np.empty(0), [reason])
+        if self._kind != "categorical":
+            parts = [part.values for part in self._parts]
+            self._parts.clear()
+            return Column(self._kind, np.concatenate(parts) if parts else np.empty(0))
+        # In alphabetical order, whatever the order of the rows.
+        names = sorted(self._codes)
+        order = np.empty(len(names) + 1, np.int32)
+        order[[self._codes[name] for name in names]] = np.arange(len(names))
+        order[-1] = -1
+        values = [
+            order[part.values]
+            if part.kind == "categorical"
+            else np.full(len(part.values), -1, np.int32)
+            for part in self._parts
+        ]
+        self._parts.clear()
+        return Column("categorical", np.concatenate(values), names)
+
+
+def _refuse_mixture(source: Source, name: str, column: Column) -> None:
+    """Raise UsageError if text mostly reads as numbers, or as dates: more likely a slip."""
+    if column.kind != "categorical" or not column.categories:
+        return
+    texts = column.categories
+    of_category = np.bincount(column.values[column.values >= 0], minlength=len(texts))
+    for what, fits in (
+        ("numbers", [not np.isnan(to_number(text)) for text in texts]),
+        ("dates", [is_date(text) for text in texts]),
+    ):
+        n_fits = int(of_category[np.array(fits)].sum())
+        if all(fits) or 2 * n_fits <= int(of_category.sum()):
+            continue
+        misfit = np.array([not fit for fit in fits] + [False])
+        row = int(np.argmax(misfit[column.values]))
+        n_others = int(of_category.sum()) - n_fits
+        text = source.text(row, name)
+        comma = what == "numbers" and all(
+            fit or not np.isnan(to_number(text.replace(",", ".", 1)))
+            for fit, text in zip(fits, texts, strict=True)
+        )
+        hint = (
+            "write decimals with a point"
+            if comma
+            else f"correct it, or give --missing {quoted(text)} or --categorical {quoted(name)}"
+        )
+        fail_at(
+            source,
+            row,
+            name,
+            f"is text in a column of {what} ({count(n_others, 'row')} of {len(column.values):,}); "
+            f"{hint}",
         )
 
-    def _uneven(self, record: Record) -> UsageError:
-        return UsageError(
-            f"{self.path}, line {record.line}: {len(record.cells)} fields, "
-            f"but the header has {len(self.format.header)}"
-        )
+
+def _take_infinite_for_missing(columns: dict[str, Column], target: str) -> list[str]:
+    notes = []
+    for name, column in columns.items():
+        if column.kind != "numeric" or name == target:
+            continue
+        infinite = np.isinf(column.values)
+        if infinite.any():
+            column.values[infinite] = np.nan
+            found = count(int(infinite.sum()), "infinite value")
+            notes.append(f"{found} in column {quoted(name)} taken for missing")
+    return notes
 
 
-def _numbers(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
-    """Return a column as numbers, NaN where it holds text."""
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-        return column.to_numpy(np.float64)
-    # Text, or numbers such as 1e999 that versions of pandas treat differently.
-    return np.fromiter((to_number(str(cell)) for cell in column), np.float64, len(column))
+def _useless(column: Column, chosen: bool) -> str | None:
+    """Return why nothing can be learned from a column, or None."""
+    if column.kind == "unsupported":
+        if column.categories == ["type"]:
+            return "its type cannot be used"
+        return column.categories[0]
+    if column.kind == "empty":
+        return "every value is missing"
+    present = column.values[~column.missing()]
+    if (present == present[0]).all() and len(present) == len(column.values):
+        return "it holds one value in every row"
+    if column.kind == "categorical" and not chosen:
+        n_distinct = len(column.categories)
+        if n_distinct > max(20, len(column.values) // 2):
+            return f"{n_distinct:,} distinct texts in {len(column.values):,} rows: a name or a key"
+    return None

@@ -1,14 +1,15 @@
-"""Readers of option values for argparse: each returns the value or says what it expects."""
+"""Readers of option values for argparse, each of which says what it expects; values for JSON."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Callable
+from typing import Any
 
 from chainrule import _core
 
-__all__ = ["activation", "integer", "names", "number", "widths"]
+__all__ = ["activation", "integer", "names", "number", "plain", "widths"]
 
 _WIDEST_LAYER = 16_384
 
@@ -29,16 +30,17 @@ def integer(smallest: int, largest: int | None = None) -> Callable[[str], int]:
     return read
 
 
-def number(above: float, below: float) -> Callable[[str], float]:
-    """Return a reader of numbers in an open range."""
-    span = f"above {above:g}" + ("" if below == math.inf else f" and below {below:g}")
+def number(above: float, below: float, *, or_equal: bool = False) -> Callable[[str], float]:
+    """Return a reader of numbers in an open range, which has its lower end if `or_equal`."""
+    span = f"of at least {above:g}" if or_equal else f"above {above:g}"
+    span += "" if below == math.inf else f" and below {below:g}"
 
     def read(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not above < value < below:
+        if not (above < value < below or (or_equal and value == above)):
             raise argparse.ArgumentTypeError(f"{text!r}: expected a number {span}")
         return value
 
@@ -73,3 +75,12 @@ def names(text: str) -> tuple[str, ...]:
     if not all(found):
         raise argparse.ArgumentTypeError(f"{text!r}: expected names separated by commas")
     return found
+
+
+def plain(value: Any) -> Any:
+    """Return a value that JSON can hold: None for what is not finite."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

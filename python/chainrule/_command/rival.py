@@ -1,0 +1,56 @@
+"""scikit-learn's MLP on the same rows, for `chainrule train --compare`."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+
+from chainrule._command.preparation import Prepared
+from chainrule._command.recipe import Recipe
+from chainrule._command.scores import class_scores, value_scores
+
+__all__ = ["train_rival"]
+
+_ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic", "identity": "identity"}
+
+
+def train_rival(
+    prepared: Prepared, recipe: Recipe, seed: int
+) -> tuple[dict[str, float], float, str]:
+    """Train scikit-learn's MLP with the same hidden layers and its defaults for all else.
+
+    It sees the rows to train on and those that say when to stop.
+
+    Returns
+    -------
+    scores : dict of str to float
+        On the held-out rows.
+    seconds : float
+        Of its training.
+    description : str
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    target = prepared.target
+    X = np.concatenate([prepared.train.X, prepared.validation.X])
+    y = np.concatenate([prepared.train.y, prepared.validation.y])
+    activation = _ACTIVATIONS.get(recipe.activation, "relu")
+    kind = MLPClassifier if target.classes else MLPRegressor
+    rival: Any = kind(hidden_layer_sizes=recipe.hidden, activation=activation, random_state=seed)
+    began = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        rival.fit(X, y if target.classes else target.standardize(y).ravel())
+    seconds = time.perf_counter() - began
+    if target.classes:
+        # All classes are among the training rows.
+        found = class_scores(target, rival.predict_proba(prepared.held_out.X), prepared.held_out.y)
+    else:
+        outputs = rival.predict(prepared.held_out.X).reshape(-1, 1)
+        found = value_scores(target.values(outputs), prepared.held_out.y)
+    widths = ", ".join(map(str, recipe.hidden)) or "none"
+    return found, seconds, f"scikit-learn's MLP, hidden {widths}, {activation}, its defaults"

@@ -1,0 +1,211 @@
+"""The options of `chainrule train`, on the command line and from a TOML file."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+from chainrule._command import values
+from chainrule._command.config import read_config
+from chainrule._command.errors import UsageError
+from chainrule._command.parser_base import Commands, Parser, add_command, add_threads
+
+__all__ = ["add_train"]
+
+_LARGEST_SEED = 2**32 - 1  # scikit-learn's limit for random_state
+
+_TRAIN_EXAMPLES = """\
+examples:
+  chainrule train flowers.csv --target species
+      classification, because the target holds text
+  chainrule train houses.parquet --target price --hidden 256,128 --compare
+      regression, because the target holds many different numbers; beside scikit-learn's MLP
+  chainrule train sales.csv --target amount --time-column day --ignore id
+      the last fifth of the days is held out
+  chainrule train survey.csv --target answer --missing "?" --config survey.toml
+      options from a file, as: epochs = 50
+  chainrule train
+      scikit-learn's handwritten digits: no file, no network needed
+
+Writes FILE.safetensors, FILE.json and FILE.html into the present folder, and nothing else.
+"""
+
+# Options that mean something with a file alone, and without one alone.
+_WITH_FILE = (
+    *("target", "task", "ignore", "categorical", "missing", "time_column"),
+    *("output", "force", "compare"),
+)
+_WITHOUT_FILE = ("plot", "reference")
+
+
+def add_train(commands: Commands) -> None:
+    """Add the subcommand."""
+    parser = add_command(
+        commands,
+        "train",
+        _run_train,
+        help="train on a table, or on handwritten digits",
+        description="Train a network to predict a column of a table; score it on held-out rows.",
+        epilog=_TRAIN_EXAMPLES,
+    )
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="CSV, TSV, Parquet, Arrow or Feather (default: handwritten digits)",
+    )
+    parser.add_argument("--target", metavar="COLUMN", help="name of the column to predict")
+    parser.add_argument(
+        "--task",
+        choices=["classification", "regression"],
+        help="default: told from the target",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="TOML file with any of these options; those here go first"
+    )
+    table = parser.add_argument_group("table")
+    for option, help in (
+        ("--ignore", "leave a column out; may be given again"),
+        ("--categorical", "take a column of numbers for names; may be given again"),
+    ):
+        table.add_argument(option, metavar="COLUMN", action="append", default=[], help=help)
+    table.add_argument(
+        "--missing",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="what else stands for a missing value, as ?; may be given again",
+    )
+    table.add_argument(
+        "--test-fraction",
+        type=values.number(0, 1),
+        default=0.2,
+        metavar="X",
+        help="part of the rows to hold out (default: 0.2)",
+    )
+    table.add_argument(
+        "--time-column", metavar="COLUMN", help="hold out the last rows by this date or number"
+    )
+    _add_network(parser.add_argument_group("network and training"))
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output",
+        metavar="MODEL.safetensors",
+        help="the model; the reports are named alike (default: named as the table)",
+    )
+    output.add_argument("--force", action="store_true", help="replace outputs that exist")
+    output.add_argument(
+        "--compare", action="store_true", help="train scikit-learn's MLP too and show its scores"
+    )
+    output.add_argument(
+        "--plot",
+        metavar="PATH",
+        help="digits: picture of the learning curve (default: learning_curve.png)",
+    )
+    output.add_argument(
+        "--reference",
+        action=argparse.BooleanOptionalAction,
+        help="digits: train the pure-NumPy reference too and compare times (default: yes)",
+    )
+    output.add_argument("--quiet", action="store_true", help="print results only")
+
+
+def _add_network(group: Any) -> None:
+    group.add_argument(
+        "--hidden",
+        type=values.widths,
+        metavar="WIDTHS",
+        help="widths of the hidden layers, or none (default: 128,64; for the digits 256,128)",
+    )
+    group.add_argument("--activation", type=values.activation, metavar="NAME", help="default: relu")
+    group.add_argument(
+        "--dropout", type=values.number(0, 1, or_equal=True), metavar="X", help="default: 0"
+    )
+    group.add_argument(
+        "--epochs",
+        type=values.integer(1),
+        metavar="N",
+        help="at most so many (default: told from the number of rows)",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=values.integer(1),
+        metavar="N",
+        help="default: told from the number of rows, 32 up to 10,000 of them",
+    )
+    group.add_argument(
+        "--learning-rate",
+        type=values.number(0, math.inf),
+        metavar="X",
+        help="its peak, after a warm-up (default: 0.003; for the digits 0.005)",
+    )
+    group.add_argument(
+        "--weight-decay",
+        type=values.number(0, math.inf, or_equal=True),
+        metavar="X",
+        help="default: the best of 0.1, 1 and 10 up to 50,000 rows, else 0.1",
+    )
+    group.add_argument(
+        "--seed",
+        type=values.integer(0, _LARGEST_SEED),
+        default=0,
+        metavar="N",
+        help="of held-out rows, weights and shuffles (default: 0)",
+    )
+    add_threads(group)
+
+
+def _run_train(arguments: argparse.Namespace) -> None:
+    parser: Parser = arguments.parser
+    if arguments.config is not None:
+        for name, value in read_config(arguments.config, parser).items():
+            # What still has its default was not given on the command line.
+            if getattr(arguments, name) == parser.get_default(name):
+                setattr(arguments, name, value)
+    strays = _WITHOUT_FILE if arguments.file is not None else _WITH_FILE
+    for name in strays:
+        if getattr(arguments, name) != parser.get_default(name):
+            option = f"--{name.replace('_', '-')}"
+            if arguments.file is None:
+                raise UsageError(f"{option} goes with a file: chainrule train FILE {option} ...")
+            raise UsageError(f"{option} goes without a file: chainrule train {option} ...")
+    common = {
+        name: getattr(arguments, name)
+        for name in (
+            *("test_fraction", "hidden", "activation", "dropout", "epochs", "batch_size"),
+            *("learning_rate", "weight_decay", "seed", "threads", "quiet"),
+        )
+    }
+    if arguments.file is None:
+        from chainrule._command.digits import DigitsOptions, train_digits
+
+        train_digits(
+            DigitsOptions(
+                plot=arguments.plot or "learning_curve.png",
+                reference=arguments.reference is not False,
+                **common,
+            )
+        )
+        return
+    from chainrule._command.options import TrainOptions
+    from chainrule._command.table import Choices
+    from chainrule._command.train import train
+
+    train(
+        TrainOptions(
+            file=arguments.file,
+            target=arguments.target,
+            task=arguments.task,
+            choices=Choices(
+                ignore=tuple(arguments.ignore),
+                categorical=tuple(arguments.categorical),
+                missing=tuple(arguments.missing),
+            ),
+            time_column=arguments.time_column,
+            output=arguments.output,
+            force=arguments.force,
+            compare=arguments.compare,
+            **common,
+        )
+    )

@@ -1,0 +1,183 @@
+"""Files that are read whole and replaced whole; called by container.py.
+
+A new file is written beside the old one under a temporary name, brought to the disk, and renamed:
+whoever opens the path, at any moment, finds the old file or the new one. A temporary file is locked
+while somebody writes to it, so that what a killed process left behind can be told from what another
+process is writing, and is removed by whoever writes the same file next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable
+
+from .._errors import ModelFileError
+
+# Temporary names of one file: so many processes can write it at a time.
+_NAMES = 16
+# On a file system without locks, a temporary file that was not written to for so long, in seconds,
+# is nobody's.
+_ABANDONED_AFTER = 3600.0
+
+
+def read_file(path: str) -> bytes:
+    """Return the bytes of a file, by one read: what happens to the file later does not matter."""
+    # Opening a pipe would wait for a writer.
+    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+        raise ModelFileError(path, "is not a regular file")
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
+
+
+def replace_file(
+    path: str,
+    pieces: Iterable[bytes | memoryview],
+    *,
+    afterwards: Callable[[], tuple[int, bytes]] | None = None,
+    overwrite: bool = True,
+) -> None:
+    """Write a file of the pieces, one after the other, then what `afterwards` says at an offset.
+
+    A link is followed, and the permissions of an old file are kept. When this raises, the old file
+    is as it was (the new one is there when its folder alone could not be brought to the disk), and
+    no temporary file is left.
+    """
+    target = os.path.realpath(path)
+    old_mode = _mode_of_replaceable(path, target, overwrite)
+    folder, name = os.path.split(target)
+    folder_handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        handle, temporary = _create_temporary(folder, name)
+        try:
+            if old_mode is not None:
+                os.fchmod(handle, old_mode)
+            for piece in pieces:
+                _write_all(handle, piece)
+            if afterwards is not None:
+                offset, piece = afterwards()
+                os.lseek(handle, offset, os.SEEK_SET)
+                _write_all(handle, piece)
+            os.fsync(handle)
+            _rename(temporary, target, overwrite)
+        except BaseException:
+            if _is_file_at(handle, temporary):
+                os.unlink(temporary)
+            raise
+        finally:
+            os.close(handle)
+        # Until its folder is on the disk, a renamed file can come back under its old name.
+        _sync_folder(folder_handle)
+    finally:
+        os.close(folder_handle)
+
+
+def _mode_of_replaceable(path: str, target: str, overwrite: bool) -> int | None:
+    """Return the permissions of the file to replace; None when there is none."""
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(mode):
+        raise FileExistsError(errno.EEXIST, "Is not a regular file", path)
+    if not overwrite:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    return stat.S_IMODE(mode)
+
+
+def _create_temporary(folder: str, name: str) -> tuple[int, str]:
+    """Create and lock a temporary file, after removing all that nobody writes to any more."""
+    temporaries = [os.path.join(folder, f".{name}.{i}.tmp") for i in range(_NAMES)]
+    for temporary in temporaries:
+        _remove_if_abandoned(temporary)
+    for temporary in temporaries:
+        try:
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            continue
+        try:
+            # Before it is locked, another process can have taken the file for an abandoned one.
+            if _lock(handle) is not False and _is_file_at(handle, temporary):
+                return handle, temporary
+        except BaseException:
+            os.close(handle)
+            os.unlink(temporary)
+            raise
+        os.close(handle)
+    raise OSError(errno.EBUSY, f"More than {_NAMES} processes are writing", f"{folder}/{name}")
+
+
+def _remove_if_abandoned(temporary: str) -> None:
+    try:
+        handle = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:  # there is none, or it is another user's
+        return
+    try:
+        is_locked = _lock(handle)
+        if is_locked is None:
+            is_locked = time.time() - os.fstat(handle).st_mtime > _ABANDONED_AFTER
+        # Its writer may have renamed the file since it was opened here.
+        if is_locked and _is_file_at(handle, temporary):
+            with contextlib.suppress(PermissionError):
+                os.unlink(temporary)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool | None:
+    """Try to lock an open file; return whether it worked, None when the file system has no locks.
+
+    The lock ends with the process, however that ends.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _is_file_at(handle: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _write_all(handle: int, piece: bytes | memoryview) -> None:
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+
+
+def _rename(temporary: str, target: str, overwrite: bool) -> None:
+    if overwrite:
+        os.replace(temporary, target)
+        return
+    # A link, unlike a rename, never takes the place of a file that somebody made meanwhile.
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
+    except OSError:  # a file system without links
+        if os.path.lexists(target):
+            raise
+        os.replace(temporary, target)
+    else:
+        os.unlink(temporary)
+
+
+def _sync_folder(handle: int) -> None:
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network file systems cannot.
+        if error.errno != errno.EINVAL:
+            raise

@@ -1,0 +1,29 @@
+"""Estimators with scikit-learn's protocol: change the import, keep the code.
+
+>>> from chainrule.estimators import MLPClassifier, MLPRegressor
+
+Both stand in for the classes of the same name in :mod:`sklearn.neural_network`: the same
+constructor parameters with the same meaning and defaults, the same methods and fitted attributes.
+What those classes lack is keyword-only. The training itself is that of :class:`chainrule.Trainer`.
+"""
+
+from __future__ import annotations
+
+try:
+    import sklearn as _sklearn
+except ImportError as error:
+    raise ImportError(
+        "chainrule.estimators needs scikit-learn: pip install 'chainrule[estimators]'"
+    ) from error
+
+# validate_data and the tags of estimators are as they are here since scikit-learn 1.6.
+if tuple(int(part) for part in _sklearn.__version__.split(".")[:2]) < (1, 6):
+    raise ImportError(
+        "chainrule.estimators needs scikit-learn 1.6 or later, "
+        f"found {_sklearn.__version__}: pip install 'chainrule[estimators]'"
+    )
+
+from ._classifier import MLPClassifier
+from ._regressor import MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

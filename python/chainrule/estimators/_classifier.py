@@ -1,0 +1,423 @@
+"""The classifier: its parameters and methods.
+
+Targets and losses are in ``_labels.py``, probabilities in ``_link.py``, what the regressor has too
+in ``_base.py``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted
+
+from .._losses import BinaryCrossEntropy, CrossEntropy
+from ._base import BaseMLP
+from ._labels import LabelTargets, distinct
+from ._link import Link
+
+if TYPE_CHECKING:
+    from .._callbacks import EarlyStopping
+    from .._loss import Loss
+    from .._optimizers import Optimizer
+    from .._schedules import Schedule
+    from .._typing import Floats
+
+_LOSSES = ("log_loss", "cross_entropy", "binary_cross_entropy")
+
+
+class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # scikit-learn has no types
+    """Multilayer perceptron classifier.
+
+    Stands in for :class:`sklearn.neural_network.MLPClassifier`: parameters up to `max_fun` are
+    those of scikit-learn, with their meaning and defaults.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array-like of int, default=(100,)
+        Units of each hidden layer; ``()`` for none.
+    activation : str, Activation or sequence of these, default="relu"
+        Of the hidden layers: ``"identity"``, ``"logistic"``, ``"tanh"``, ``"relu"``, or any other
+        that :class:`chainrule.Activation` names; a sequence has one for each layer.
+    solver : {"lbfgs", "sgd", "adam"}, default="adam"
+        How weights are found; see `optimizer` for others.
+    alpha : float, default=0.0001
+        Strength of the L2 penalty: the loss of a batch grows by
+        ``alpha / 2 * sum(w ** 2) / weight``, with the sum of the batch's sample weights.
+    batch_size : int or "auto", default="auto"
+        Rows of a step; "auto" is ``min(200, n_samples)``. ``"lbfgs"`` takes all rows.
+    learning_rate : {"constant", "invscaling", "adaptive"} or Schedule, default="constant"
+        Of ``"sgd"``: `learning_rate_init` throughout; that divided by
+        ``(t + 1) ** power_t`` after `t` samples, changed at the end of each epoch; or divided by 5
+        whenever the training would else end. A schedule of :mod:`chainrule` serves ``"sgd"`` and
+        ``"adam"`` and takes the place of `learning_rate_init`.
+    learning_rate_init : float, default=0.001
+        Learning rate of ``"sgd"`` and ``"adam"``.
+    power_t : float, default=0.5
+        See `learning_rate`.
+    max_iter : int, default=200
+        Epochs (iterations of ``"lbfgs"``) after which the training ends, converged or not.
+    shuffle : bool, default=True
+        Visit the rows in another order in each epoch.
+    random_state : int, RandomState or None, default=None
+        Of initial weights, validation split, shuffles and dropout. Initial weights and split are
+        those of scikit-learn for the same value; shuffles are other ones.
+    tol : float, default=1e-4
+        Improvements of the loss (of the score with `early_stopping`) below this do not count;
+        for ``"lbfgs"`` the tolerance of the gradient's largest element.
+    verbose : bool or int, default=False
+        Print the loss, and the validation score, of each epoch.
+    warm_start : bool, default=False
+        Start from the weights of the last fit.
+    momentum : float, default=0.9
+        Of ``"sgd"``, in [0, 1].
+    nesterovs_momentum : bool, default=True
+        Whether the momentum is Nesterov's.
+    early_stopping : bool or EarlyStopping, default=False
+        End the training when the score of held-out rows has not improved by `tol` for
+        `n_iter_no_change` epochs, and go back to the best weights. Held out are the last of
+        `eval_set`, or the share `validation_fraction`. An :class:`chainrule.EarlyStopping` has its
+        own patience and says whether score or loss counts. Not used by ``"lbfgs"``.
+    validation_fraction : float, default=0.1
+        Share of the rows that `early_stopping` holds out, stratified by class but
+        for multilabel targets.
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        Decay of the moments of ``"adam"``, in [0, 1).
+    epsilon : float, default=1e-8
+        Of ``"adam"``: added to the root of the second moment, after its bias was corrected
+        (scikit-learn: before).
+    n_iter_no_change : int or inf, default=10
+        Epochs without improvement before the training ends.
+    max_fun : int, default=15000
+        Evaluations of the loss after which ``"lbfgs"`` ends.
+    loss : {"log_loss", "cross_entropy", "binary_cross_entropy"} or Loss, default="log_loss"
+        "log_loss" is "cross_entropy" for three classes or more, else "binary_cross_entropy". The
+        latter, with more classes, separates each one from all others. An object such as
+        ``CrossEntropy(label_smoothing=0.1)`` has parameters.
+    class_weight : dict, list of dict or "balanced", optional
+        Weight of each class, by which sample weights are multiplied, as scikit-learn has it;
+        validation is not weighted by class.
+    optimizer : str or Optimizer, optional
+        Any optimizer of :mod:`chainrule` in place of `solver` and its parameters, for the loss as
+        :mod:`chainrule` defines it; `alpha` stays. Schedules are in its learning rate.
+    dropout : float or sequence of float, default=0.0
+        Of the hidden layers, in [0, 1); see :class:`chainrule.Dense`.
+    norm : {"layer", "batch"}, sequence of these, or None, default=None
+        Normalization of the hidden layers; see :class:`chainrule.Dense`.
+    callbacks : list, optional
+        Called after each epoch; see :class:`chainrule.Callback`.
+    progress : bool or None, default=False
+        Show a progress bar; see :meth:`chainrule.MLP.fit`.
+    n_threads : int, optional
+        At most how many threads to use; the result has the same bits for any number. By default
+        as many as :func:`chainrule.runtime.num_threads` says.
+    dtype : {"float32", "float64"}, optional
+        Of weights and arithmetic; by default that of X, float64 for all that is not float32.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes, sorted; numbers of the labels for multilabel targets.
+    coefs_, intercepts_ : list of ndarray
+        Weights (n_in, n_out) and biases of each layer: writable views of the network's.
+    n_features_in_, feature_names_in_
+        Number and names of the features; names when X has them, all strings.
+    n_iter_, t_ : int
+        Epochs of the last fit, and samples seen since the weights were drawn.
+    n_layers_, n_outputs_ : int
+        Layers, the input counted, and outputs of the network.
+    out_activation_ : str
+        ``"softmax"``, or ``"logistic"`` for two classes and for labels.
+    loss_ : float
+        Training loss of the last epoch, as scikit-learn defines it.
+    loss_curve_ : list of float
+        Of all epochs; not with ``"lbfgs"``.
+    best_loss_ : float or None
+        The lowest of them; None with `early_stopping`. Not with ``"lbfgs"``.
+    validation_scores_, best_validation_score_ : list of float or None, float or None
+        Accuracy of the held-out rows by epoch, and the best; None without `early_stopping`.
+    evals_result_ : dict
+        Loss and score of each evaluation set by epoch: ``{"validation_0": {"loss": [...],
+        "score": [...]}}``. Only after a fit with an `eval_set`.
+    model_ : MLP
+        The network, whose outputs are logits.
+    history_ : History
+        Losses, scores, learning rates and times of the last training.
+
+    Examples
+    --------
+    >>> from chainrule.estimators import MLPClassifier
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = make_pipeline(
+    ...     StandardScaler(), MLPClassifier(max_iter=300, class_weight="balanced", random_state=0)
+    ... )
+    >>> bool(model.fit(X, y).score(X, y) > 0.98)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseMLP._parameter_constraints,
+        "loss": [StrOptions(set(_LOSSES)), CrossEntropy, BinaryCrossEntropy],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str | Schedule = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool | EarlyStopping = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        loss: str | Loss = "log_loss",
+        class_weight: Any = None,
+        optimizer: str | Optimizer | None = None,
+        dropout: Any = 0.0,
+        norm: Any = None,
+        callbacks: Any = None,
+        progress: bool | None = False,
+        n_threads: int | None = None,
+        dtype: Any = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.loss = loss
+        self.class_weight = class_weight
+        self.optimizer = optimizer
+        self.dropout = dropout
+        self.norm = norm
+        self.callbacks = callbacks
+        self.progress = progress
+        self.n_threads = n_threads
+        self.dtype = dtype
+
+    # --- methods ---------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        eval_set: Any = None,
+        eval_sample_weight: Any = None,
+    ) -> MLPClassifier:
+        """Fit to data.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Features, finite. Sparse ones are made dense as a whole.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels of any type, or indicators in {0, 1} of several labels (a sparse matrix too).
+        sample_weight : array-like of shape (n_samples,), optional
+            A weight >= 0 for each row.
+        eval_set : tuple (X, y) or list of such tuples, optional
+            Evaluated after each epoch; the last one is what `early_stopping` watches.
+        eval_sample_weight : array-like or list of array-like, optional
+            Weights of the rows of `eval_set`.
+
+        Returns
+        -------
+        MLPClassifier
+            This estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For arguments that are not as described, and when weights cease to be finite.
+        """
+        self._fit(
+            X,
+            y,
+            sample_weight,
+            incremental=False,
+            eval_set=eval_set,
+            eval_sample_weight=eval_sample_weight,
+        )
+        return self
+
+    @available_if(lambda estimator: estimator._check_solver())  # type: ignore[untyped-decorator]
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
+    ) -> MLPClassifier:
+        """Go on for one epoch, over data of which more may come.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            See :meth:`fit`; y need not have all classes.
+        classes : array-like of shape (n_classes,), optional
+            All classes; needed by the first call, unless y is multilabel.
+
+        Returns
+        -------
+        MLPClassifier
+            This estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            See :meth:`fit`.
+        """
+        if not hasattr(self, "classes_"):
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            if not type_of_target(y).startswith("multilabel"):
+                self._is_multilabel = self._sparse_targets = False
+                self.classes_, _ = distinct(np.asarray(classes))
+        elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+            raise ValueError(
+                f"classes must be those of the last call to fit or partial_fit, {self.classes_}, "
+                f"got {classes}"
+            )
+        self._fit(X, y, sample_weight, incremental=True)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Classes, or indicators (sparse when those of the fit were).
+        """
+        outputs = self._outputs(X)
+        if self._is_multilabel:
+            indicators = (outputs > 0).astype(int)
+            return csr_matrix(indicators) if self._sparse_targets else indicators
+        if outputs.shape[1] > 1:
+            return self.classes_[outputs.argmax(axis=1)]
+        if len(self.classes_) == 1:
+            return np.repeat(self.classes_, len(outputs))
+        return self.classes_[(outputs[:, 0] > 0).astype(int)]
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns as in `classes_`; each in [0, 1], rows add up to 1 but for multilabel y.
+        """
+        outputs = self._outputs(X)
+        return self._link().probabilities(outputs)
+
+    def predict_log_proba(self, X: Any) -> Floats:
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            ``log(predict_proba(X))``, with its digits where a probability is too small for one.
+        """
+        outputs = self._outputs(X)
+        return self._link().log_probabilities(outputs)
+
+    def input_gradient(self, X: Any, target: Any = None) -> Floats:
+        """Compute the gradient of a class's probability with respect to the features.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Features.
+        target : label, optional
+            The class; by default the one that is predicted for each row. Needed for multilabel y,
+            as the number of the label.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            The gradient, of the dtype of the weights.
+
+        Raises
+        ------
+        ValueError
+            For a `target` that is not in `classes_`.
+        RuntimeError
+            When another thread computes a gradient of this estimator.
+        """
+        check_is_fitted(self)
+        column = self._column(target)
+        link = self._link()
+        return self._input_gradient(X, lambda outputs: link.gradient(outputs, column))
+
+    def _link(self) -> Link:
+        return Link(self.out_activation_ == "softmax", self._is_multilabel)
+
+    def _column(self, target: Any) -> int | None:
+        if target is None and not self._is_multilabel:
+            return None
+        where = np.flatnonzero(self.classes_ == target)
+        if len(where) != 1:
+            raise ValueError(f"target must be one of {self.classes_}, got {target!r}")
+        return int(where[0])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,169 @@
+"""The targets of the classifier: which classes there are, labels to numbers, and their loss."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils.multiclass import type_of_target
+
+from .._losses import BinaryCrossEntropy, CrossEntropy
+from ._base import BaseMLP
+from ._recipe import Objective
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .._evaluation import Dataset
+    from .._typing import Floats
+
+
+class LabelTargets(BaseMLP):
+    """Base of the classifier; not used by itself."""
+
+    _is_multilabel: bool
+    _sparse_targets: bool
+
+    # --- targets ---------------------------------------------------------------------------------
+
+    def _read_targets(self, y: Any, incremental: bool, is_first: bool) -> npt.NDArray[Any]:
+        y, is_multilabel = self._checked_labels(y, warn=True)
+        present, numbers = (None, None) if is_multilabel else distinct(y)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._is_multilabel = is_multilabel
+            self._sparse_targets = issparse(y)
+            self.classes_ = np.arange(y.shape[1]) if present is None else present
+        elif is_multilabel != self._is_multilabel:
+            raise ValueError("y must be of the kind of the fit that goes on: labels or indicators")
+        elif self.warm_start and present is not None and set(present) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where y has the same classes as in the previous "
+                f"call to fit: {self.classes_}, got {present}"
+            )
+        return self._encode(y, present, numbers, "y")
+
+    def _checked_labels(self, y: Any, warn: bool = False) -> tuple[Any, bool]:
+        """Check the kind of y; return it and whether it is one of several labels."""
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y.toarray() if issparse(y) else y, warn=warn)
+        kind = type_of_target(y, input_name="y", raise_unknown=True)
+        if kind.startswith("continuous"):
+            raise ValueError(
+                f"Unknown label type: {kind}. y must hold classes, got values as of a regression"
+            )
+        if kind == "multiclass-multioutput":
+            raise ValueError(
+                "Multioutput target data is not supported: y must be labels of shape (n_samples,) "
+                "or indicators of shape (n_samples, n_labels)"
+            )
+        return y, kind.startswith("multilabel")
+
+    def _encode(
+        self,
+        y: Any,
+        present: npt.NDArray[Any] | None,
+        numbers: npt.NDArray[np.intp] | None,
+        argument: str,
+    ) -> npt.NDArray[Any]:
+        """Turn labels into numbers, (n_samples, 1) or (n_samples,), or indicators into floats.
+
+        `present` are the distinct labels and `numbers` says which of them each row has.
+        """
+        n_classes = len(self.classes_)
+        if present is None or numbers is None:
+            indicators = y.toarray() if issparse(y) else np.asarray(y)
+            if indicators.shape[1] != n_classes:
+                raise ValueError(
+                    f"{argument} must have {n_classes} labels, as before, got {indicators.shape[1]}"
+                )
+            return np.asarray(indicators, np.float64)
+        unknown = np.setdiff1d(present, self.classes_, assume_unique=True)
+        if len(unknown):
+            raise ValueError(
+                f"`{argument}` has classes not in `self.classes_`: {unknown}, "
+                f"expected some of {self.classes_}"
+            )
+        labels: npt.NDArray[Any] = np.searchsorted(self.classes_, present)[numbers]
+        if self._uses_softmax():
+            return labels.astype(np.int32)
+        if n_classes <= 2:
+            return labels.astype(np.float64).reshape(-1, 1)
+        return np.asarray(labels[:, np.newaxis] == np.arange(n_classes), np.float64)
+
+    def _read_evaluation_targets(self, y: Any) -> npt.NDArray[Any]:
+        y, is_multilabel = self._checked_labels(y)
+        if is_multilabel != self._is_multilabel:
+            raise ValueError("y of eval_set must be of the kind of y: labels or indicators")
+        present, numbers = (None, None) if is_multilabel else distinct(y)
+        return self._encode(y, present, numbers, "eval_set")
+
+    def _row_weights(self, y: Any, incremental: bool) -> npt.NDArray[np.float64] | None:
+        if self.class_weight is None:
+            return None
+        if incremental and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight must not be 'balanced' for partial_fit, which sees a part of the "
+                "rows; give a dict, for example of compute_class_weight('balanced', ...)"
+            )
+        y, _ = self._checked_labels(y)
+        weights: npt.NDArray[np.float64] = compute_sample_weight(self.class_weight, y)
+        return weights
+
+    def _stratify(self, targets: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+        if self._is_multilabel:
+            return None
+        labels = targets.argmax(axis=1) if targets.ndim == 2 and targets.shape[1] > 1 else targets
+        # Three classes or more scikit-learn does not stratify: its fits go on where such a split is
+        # not possible, and so do these.
+        n_classes = len(self.classes_)
+        n_held_out = math.ceil(self.validation_fraction * len(labels))
+        if n_classes > 2 and (
+            np.bincount(labels).min() < 2 or not n_classes <= n_held_out <= len(labels) - n_classes
+        ):
+            return None
+        return np.asarray(labels)
+
+    # --- loss ------------------------------------------------------------------------------------
+
+    def _uses_softmax(self) -> bool:
+        if self._is_multilabel or isinstance(self.loss, BinaryCrossEntropy):
+            return False
+        if isinstance(self.loss, CrossEntropy) or self.loss == "cross_entropy":
+            return len(self.classes_) > 1
+        return self.loss == "log_loss" and len(self.classes_) > 2
+
+    def _out_features(self) -> int:
+        n_classes = len(self.classes_)
+        return n_classes if self._uses_softmax() or self._is_multilabel or n_classes > 2 else 1
+
+    def _objective(self) -> Objective:
+        if self._uses_softmax():
+            loss = self.loss if isinstance(self.loss, CrossEntropy) else CrossEntropy()
+            return Objective(loss, "softmax")
+        if self.loss == "cross_entropy" or isinstance(self.loss, CrossEntropy):
+            raise ValueError(f"loss must not be {self.loss!r} for multilabel y or a single class")
+        # A sum over the labels, of which the core takes the mean.
+        n_labels = self._out_features()
+        return Objective(BinaryCrossEntropy(), "logistic", n_labels, n_labels)
+
+    def _loss_offset(self, targets: npt.NDArray[Any], weights: Floats | None) -> float:
+        return 0.0
+
+    def _own_score(self, data: Dataset) -> float | None:
+        if data.targets.ndim == 1 or data.targets.shape[1] == 1:
+            return None
+        # The core counts elements; here a row counts when all of it is right.
+        outputs = self.model_._outputs(data.x, self.n_threads or 0)
+        if self._is_multilabel:
+            right = ((outputs > 0) == (data.targets > 0.5)).all(axis=1)
+        else:
+            right = outputs.argmax(axis=1) == data.targets.argmax(axis=1)
+        return float(np.average(right, weights=data.weights))
+
+
+def distinct(y: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
+    """Return the sorted distinct labels, and for each row which of them it has."""
+    return np.unique(y, return_inverse=True)

@@ -1,0 +1,428 @@
+"""The regressor: its losses, and predictions of outputs. What it shares is in ``_base.py``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from scipy.special import xlogy
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from .. import _arguments, _core
+from .._loss import Loss
+from .._losses import LOSSES, MSE, GaussianNLL, Poisson, Quantile, as_loss
+from ._base import BaseMLP
+from ._recipe import Objective
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .._callbacks import EarlyStopping
+    from .._optimizers import Optimizer
+    from .._schedules import Schedule
+    from .._typing import Floats
+
+_OF_CLASSES = ("cross_entropy", "binary_cross_entropy")
+_NAMES = ("squared_error", *(name for name in LOSSES if name not in _OF_CLASSES))
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-learn has no types
+    """Multilayer perceptron regressor.
+
+    Stands in for :class:`sklearn.neural_network.MLPRegressor`: parameters up to `max_fun` are
+    those of scikit-learn, with their meaning and defaults.
+
+    Parameters
+    ----------
+    loss : str or Loss, default="squared_error"
+        ``"squared_error"`` (half of it) and ``"poisson"`` (half the deviance, of counts y >= 0,
+        whose logarithm the network predicts) as scikit-learn has them; ``"mse"``, ``"mae"``,
+        ``"huber"``, ``"quantile"``, ``"gaussian_nll"``, or an object such as
+        ``Quantile([0.1, 0.9])`` as :mod:`chainrule` has them.
+    hidden_layer_sizes : int or array-like of int, default=(100,)
+        Units of each hidden layer; ``()`` for none.
+    activation : str, Activation or sequence of these, default="relu"
+        Of the hidden layers: ``"identity"``, ``"logistic"``, ``"tanh"``, ``"relu"``, or any other
+        that :class:`chainrule.Activation` names; a sequence has one for each layer.
+    solver : {"lbfgs", "sgd", "adam"}, default="adam"
+        How weights are found; see `optimizer` for others.
+    alpha : float, default=0.0001
+        Strength of the L2 penalty: the loss of a batch grows by
+        ``alpha / 2 * sum(w ** 2) / weight``, with the sum of the batch's sample weights.
+    batch_size : int or "auto", default="auto"
+        Rows of a step; "auto" is ``min(200, n_samples)``. ``"lbfgs"`` takes all rows.
+    learning_rate : {"constant", "invscaling", "adaptive"} or Schedule, default="constant"
+        Of ``"sgd"``: `learning_rate_init` throughout; that divided by
+        ``(t + 1) ** power_t`` after `t` samples, changed at the end of each epoch; or divided by 5
+        whenever the training would else end. A schedule of :mod:`chainrule` serves ``"sgd"`` and
+        ``"adam"`` and takes the place of `learning_rate_init`.
+    learning_rate_init : float, default=0.001
+        Learning rate of ``"sgd"`` and ``"adam"``.
+    power_t : float, default=0.5
+        See `learning_rate`.
+    max_iter : int, default=200
+        Epochs (iterations of ``"lbfgs"``) after which the training ends, converged or not.
+    shuffle : bool, default=True
+        Visit the rows in another order in each epoch.
+    random_state : int, RandomState or None, default=None
+        Of initial weights, validation split, shuffles and dropout. Initial weights and split are
+        those of scikit-learn for the same value; shuffles are other ones.
+    tol : float, default=1e-4
+        Improvements of the loss (of the score with `early_stopping`) below this do not count;
+        for ``"lbfgs"`` the tolerance of the gradient's largest element.
+    verbose : bool or int, default=False
+        Print the loss, and the validation score, of each epoch.
+    warm_start : bool, default=False
+        Start from the weights of the last fit.
+    momentum : float, default=0.9
+        Of ``"sgd"``, in [0, 1].
+    nesterovs_momentum : bool, default=True
+        Whether the momentum is Nesterov's.
+    early_stopping : bool or EarlyStopping, default=False
+        End the training when the score of held-out rows has not improved by `tol` for
+        `n_iter_no_change` epochs, and go back to the best weights. Held out are the last of
+        `eval_set`, or the share `validation_fraction`. An :class:`chainrule.EarlyStopping` has its
+        own patience and says whether score or loss counts. Not used by ``"lbfgs"``.
+    validation_fraction : float, default=0.1
+        Share of the rows that `early_stopping` holds out.
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        Decay of the moments of ``"adam"``, in [0, 1).
+    epsilon : float, default=1e-8
+        Of ``"adam"``: added to the root of the second moment, after its bias was corrected
+        (scikit-learn: before).
+    n_iter_no_change : int or inf, default=10
+        Epochs without improvement before the training ends.
+    max_fun : int, default=15000
+        Evaluations of the loss after which ``"lbfgs"`` ends.
+    optimizer : str or Optimizer, optional
+        Any optimizer of :mod:`chainrule` in place of `solver` and its parameters, for the loss as
+        :mod:`chainrule` defines it; `alpha` stays. Schedules are in its learning rate.
+    dropout : float or sequence of float, default=0.0
+        Of the hidden layers, in [0, 1); see :class:`chainrule.Dense`.
+    norm : {"layer", "batch"}, sequence of these, or None, default=None
+        Normalization of the hidden layers; see :class:`chainrule.Dense`.
+    callbacks : list, optional
+        Called after each epoch; see :class:`chainrule.Callback`.
+    progress : bool or None, default=False
+        Show a progress bar; see :meth:`chainrule.MLP.fit`.
+    n_threads : int, optional
+        At most how many threads to use; the result has the same bits for any number. By default
+        as many as :func:`chainrule.runtime.num_threads` says.
+    dtype : {"float32", "float64"}, optional
+        Of weights and arithmetic; by default that of X, float64 for all that is not float32.
+
+    Attributes
+    ----------
+    coefs_, intercepts_ : list of ndarray
+        Weights (n_in, n_out) and biases of each layer: writable views of the network's.
+    n_features_in_, feature_names_in_
+        Number and names of the features; names when X has them, all strings.
+    n_iter_, t_ : int
+        Epochs of the last fit, and samples seen since the weights were drawn.
+    n_layers_, n_outputs_ : int
+        Layers, the input counted, and outputs of the network.
+    out_activation_ : str
+        ``"identity"``, or ``"exp"`` for ``"poisson"``.
+    loss_ : float
+        Training loss of the last epoch, as scikit-learn defines it.
+    loss_curve_ : list of float
+        Of all epochs; not with ``"lbfgs"``.
+    best_loss_ : float or None
+        The lowest of them; None with `early_stopping`. Not with ``"lbfgs"``.
+    validation_scores_, best_validation_score_ : list of float or None, float or None
+        R^2 of the held-out rows by epoch, and the best; None without `early_stopping`.
+    evals_result_ : dict
+        Loss and score of each evaluation set by epoch: ``{"validation_0": {"loss": [...],
+        "score": [...]}}``. Only after a fit with an `eval_set`.
+    model_ : MLP
+        The network, whose outputs are predictions
+        (their logarithm for ``"poisson"``).
+    history_ : History
+        Losses, scores, learning rates and times of the last training.
+
+    Examples
+    --------
+    >>> from chainrule.estimators import MLPRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = MLPRegressor(learning_rate_init=0.02, max_iter=500, random_state=0)
+    >>> bool(model.fit(X, y).score(X, y) > 0.5)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseMLP._parameter_constraints,
+        "loss": [StrOptions(set(_NAMES)), Loss],
+    }
+
+    def __init__(
+        self,
+        loss: str | Loss = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str | Schedule = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool | EarlyStopping = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        optimizer: str | Optimizer | None = None,
+        dropout: Any = 0.0,
+        norm: Any = None,
+        callbacks: Any = None,
+        progress: bool | None = False,
+        n_threads: int | None = None,
+        dtype: Any = None,
+    ) -> None:
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.optimizer = optimizer
+        self.dropout = dropout
+        self.norm = norm
+        self.callbacks = callbacks
+        self.progress = progress
+        self.n_threads = n_threads
+        self.dtype = dtype
+
+    _n_targets: int  # columns of y
+
+    # --- targets and loss ------------------------------------------------------------------------
+
+    def _read_targets(self, y: Any, incremental: bool, is_first: bool) -> npt.NDArray[Any]:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        n_targets = 1 if y.ndim == 1 else y.shape[1]
+        if not is_first and n_targets != self._n_targets:
+            raise ValueError(
+                f"y must have {self._n_targets} columns, as in the fit that goes on, "
+                f"got {n_targets}"
+            )
+        if self._loss().name in _OF_CLASSES:
+            raise ValueError(f"loss must be one for regression, got {self.loss!r}")
+        if isinstance(self._loss(), Poisson) and y.min() < 0:
+            raise ValueError(f"y must be >= 0 for the poisson loss, got {y.min():g}")
+        self._n_targets = n_targets
+        return np.asarray(y).reshape(len(y), -1)
+
+    def _read_evaluation_targets(self, y: Any) -> npt.NDArray[Any]:
+        targets = np.asarray(y, np.float64).reshape(len(y), -1)
+        if targets.shape[1] != self._n_targets:
+            raise ValueError(
+                f"y of eval_set must have {self._n_targets} columns, got {targets.shape[1]}"
+            )
+        return targets
+
+    def _loss(self) -> Loss:
+        return MSE() if self.loss == "squared_error" else as_loss(self.loss)
+
+    def _out_features(self) -> int:
+        loss = self._loss()
+        if isinstance(loss, Quantile):
+            return self._n_targets * len(loss.levels)
+        return self._n_targets * (2 if isinstance(loss, GaussianNLL) else 1)
+
+    def _objective(self) -> Objective:
+        # Both of scikit-learn's losses descend along the sum over the outputs; of the half square
+        # it reports the mean.
+        if self.loss == "squared_error":
+            return Objective(MSE(), "identity", 0.5 * self._n_targets, 0.5)
+        if self.loss == "poisson":
+            return Objective(Poisson(), "exp", self._n_targets, self._n_targets)
+        loss = self._loss()
+        return Objective(loss, "exp" if isinstance(loss, Poisson) else "identity")
+
+    def _loss_offset(self, targets: npt.NDArray[Any], weights: Floats | None) -> float:
+        if self.loss != "poisson":
+            return 0.0
+        of_rows = (xlogy(targets, targets) - targets).sum(axis=1)
+        return float(np.average(of_rows, weights=weights))
+
+    # --- methods ---------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        eval_set: Any = None,
+        eval_sample_weight: Any = None,
+    ) -> MLPRegressor:
+        """Fit to data.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Features, finite. Sparse ones are made dense as a whole.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets, finite.
+        sample_weight : array-like of shape (n_samples,), optional
+            A weight >= 0 for each row.
+        eval_set : tuple (X, y) or list of such tuples, optional
+            Evaluated after each epoch; the last one is what `early_stopping` watches.
+        eval_sample_weight : array-like or list of array-like, optional
+            Weights of the rows of `eval_set`.
+
+        Returns
+        -------
+        MLPRegressor
+            This estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For arguments that are not as described, and when weights cease to be finite.
+        """
+        self._fit(
+            X,
+            y,
+            sample_weight,
+            incremental=False,
+            eval_set=eval_set,
+            eval_sample_weight=eval_sample_weight,
+        )
+        return self
+
+    @available_if(lambda estimator: estimator._check_solver())  # type: ignore[untyped-decorator]
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+        """Go on for one epoch, over data of which more may come.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            See :meth:`fit`.
+
+        Returns
+        -------
+        MLPRegressor
+            This estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            See :meth:`fit`.
+        """
+        self._fit(X, y, sample_weight, incremental=True)
+        return self
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Features.
+        return_std : bool, default=False
+            With the loss ``"gaussian_nll"``: return the standard deviation too.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Targets; with several quantiles one more axis, of these. With `return_std` a tuple of
+            means and standard deviations.
+
+        Raises
+        ------
+        ValueError
+            For `return_std` with another loss.
+        """
+        check_is_fitted(self)
+        loss = self._trainer.loss if self._trainer else self._loss()
+        is_gaussian = isinstance(loss, GaussianNLL)
+        if return_std and not is_gaussian:
+            raise ValueError(f"return_std must be False unless loss is 'gaussian_nll', got {loss}")
+        outputs: npt.NDArray[Any] = self._outputs(X)
+        if isinstance(loss, Quantile) and len(loss.levels) > 1:
+            outputs = outputs.reshape(len(outputs), -1, len(loss.levels))
+        elif self.out_activation_ == "exp":
+            outputs = _exp(outputs)
+        if not is_gaussian:
+            return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+        mean, log_variance = np.split(outputs, 2, axis=1)
+        if mean.shape[1] == 1:
+            mean, log_variance = mean[:, 0], log_variance[:, 0]
+        return (mean, np.sqrt(_exp(log_variance))) if return_std else mean
+
+    def input_gradient(self, X: Any, target: int = 0) -> Floats:
+        """Compute the gradient of a prediction with respect to the features.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Features.
+        target : int, default=0
+            Which output: the column of y; for quantiles column * n_levels + level, for
+            ``"gaussian_nll"`` the means, then the log variances.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            The gradient, of the dtype of the weights.
+
+        Raises
+        ------
+        ValueError
+            When there is no such output.
+        RuntimeError
+            When another thread computes a gradient of this estimator.
+        """
+
+        def of_outputs(outputs: Floats) -> Floats:
+            column = _arguments.integer(target, "target", 0, outputs.shape[1] - 1)
+            gradient: Floats = np.zeros_like(outputs)
+            is_rate = self.out_activation_ == "exp"
+            gradient[:, column] = _exp(outputs)[:, column] if is_rate else 1
+            return gradient
+
+        return self._input_gradient(X, of_outputs)
+
+
+def _exp(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    x = np.ascontiguousarray(x)
+    result = np.empty_like(x)
+    _core.math_function("exp", x, result)
+    return result

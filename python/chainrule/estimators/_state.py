@@ -1,0 +1,114 @@
+"""What is left of a fitted estimator when it is pickled or written: plain values and arrays.
+
+The compiled network and trainer are taken apart into the numbers that they own and put together
+again. Called by the estimators' base.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _core
+from .._layers import Activation, Dense
+from .._mlp import MLP
+from .._training import Trainer
+
+_LIVE = ("model_", "coefs_", "intercepts_", "_views", "_trainer")
+
+
+def pack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
+    """Replace the compiled parts in a state of attributes by dictionaries of values and arrays."""
+    state = dict(state)
+    if not hasattr(estimator, "model_"):
+        return state
+    estimator._synchronize()
+    for name in _LIVE:
+        state.pop(name, None)
+    state["_network"] = pack_network(estimator.model_)
+    trainer = estimator._trainer
+    state["_training"] = None if trainer is None else pack_trainer(trainer)
+    return state
+
+
+def unpack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
+    """Put the compiled parts of a packed state into the estimator; return the rest."""
+    state = dict(state)
+    network = state.pop("_network", None)
+    training = state.pop("_training", None)
+    if network is not None:
+        estimator._attach(unpack_network(network))
+        estimator._trainer = None
+        if training is not None:
+            estimator._trainer = unpack_trainer(estimator.model_, training)
+            if "history_" in state:
+                estimator._trainer.history = state["history_"]
+                estimator.model_.history = state["history_"]
+    return state
+
+
+def pack_network(model: MLP) -> dict[str, Any]:
+    """Return a network's architecture as plain values and its numbers as arrays."""
+    return {
+        "in_features": model.in_features,
+        "dtype": model.dtype.name,
+        "seed": model.seed,
+        "layers": [_pack_layer(layer) for layer in model.layers],
+        "parameters": model.parameters.copy(),
+        "running_statistics": model.running_statistics.copy(),
+    }
+
+
+def unpack_network(state: dict[str, Any]) -> MLP:
+    """Make a network of what :func:`pack_network` returned."""
+    layers = [_unpack_layer(layer) for layer in state["layers"]]
+    model = MLP([state["in_features"], *layers], dtype=state["dtype"], seed=state["seed"])
+    model.parameters[:] = state["parameters"]
+    model.running_statistics[:] = state["running_statistics"]
+    return model
+
+
+def _pack_layer(layer: Dense) -> dict[str, Any]:
+    activation = layer.activation
+    assert isinstance(activation, Activation)
+    return {
+        "out_features": layer.out_features,
+        "activation": activation.name,
+        "activation_parameter": activation.parameter,
+        "dropout": layer.dropout,
+        "norm": layer.norm,
+        "bias": layer.bias,
+        "initializer": layer.initializer,
+    }
+
+
+def _unpack_layer(state: dict[str, Any]) -> Dense:
+    fields = dict(state)
+    name, value = fields.pop("activation"), fields.pop("activation_parameter")
+    parameter = _core.activations()[name]["parameter"]
+    activation = Activation(name) if parameter is None else Activation(name, **{parameter: value})
+    return Dense(**fields, activation=activation)
+
+
+def pack_trainer(trainer: Trainer) -> dict[str, Any]:
+    """Return a trainer's settings, which are frozen objects and values, and its numbers."""
+    core = trainer._core
+    return {
+        "settings": dict(vars(trainer._settings)),
+        "states": [None if state is None else state.copy() for state in core.states],
+        "step_count": core.step_count,
+        "epoch": core.epoch,
+        "learning_rate_scale": core.learning_rate_scale,
+        "divides_penalty": core.divides_penalty,
+    }
+
+
+def unpack_trainer(model: MLP, state: dict[str, Any]) -> Trainer:
+    """Make a trainer of what :func:`pack_trainer` returned."""
+    trainer = Trainer(model, **state["settings"])
+    core = trainer._core
+    for own, kept in zip(core.states, state["states"], strict=True):
+        if own is not None:
+            own[:] = kept
+    for name in ("step_count", "epoch", "learning_rate_scale", "divides_penalty"):
+        setattr(core, name, state[name])
+    return trainer

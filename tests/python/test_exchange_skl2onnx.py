@@ -1,0 +1,172 @@
+"""Pipelines around estimators become ONNX models through skl2onnx: what runs says what they say."""
+
+import sys
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import skl2onnx
+from sklearn import datasets
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.ensemble import VotingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import chainrule as cr
+
+
+class _Wrapped(BaseEstimator):
+    """An estimator of the kind that register_skl2onnx takes, fitted by scikit-learn's."""
+
+    def __init__(self, activation="relu", dtype="float64"):
+        self.activation = activation
+        self.dtype = dtype
+
+    def fit(self, X, y):
+        inner = self.kind(
+            hidden_layer_sizes=(16,), activation=self.activation, max_iter=60, random_state=0
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            inner.fit(X.astype(self.dtype), y)
+        self.inner_ = inner
+        self.model_ = cr.exchange.from_sklearn(inner)
+        self.out_activation_ = inner.out_activation_
+        return self
+
+    def predict(self, X):
+        return self.inner_.predict(X.astype(self.dtype))
+
+
+class Classifier(ClassifierMixin, _Wrapped):
+    kind = MLPClassifier
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.classes_ = self.inner_.classes_
+        return self
+
+    def predict_proba(self, X):
+        return self.inner_.predict_proba(X.astype(self.dtype))
+
+
+class Regressor(RegressorMixin, _Wrapped):
+    kind = MLPRegressor
+
+
+@pytest.fixture(autouse=True)
+def _registered():
+    cr.exchange.register_skl2onnx(Classifier, Regressor)
+
+
+def convert(estimator, X, **options):
+    if hasattr(estimator, "predict_proba"):
+        options = {"options": {id(estimator): {"zipmap": False}}, **options}
+    proto = skl2onnx.to_onnx(estimator, X[:1], target_opset=17, **options)
+    onnx.checker.check_model(proto, full_check=True)
+    return onnxruntime.InferenceSession(proto.SerializeToString())
+
+
+def iris(labels):
+    data = datasets.load_iris()
+    X, y = data.data, data.target
+    if labels == "strings":
+        y = np.array(["setosa", "versicolor", "virginica"])[y]
+    elif labels == "two":
+        X, y = X[y < 2], y[y < 2]
+    elif labels == "two strings":
+        X, y = X[y < 2], np.array(["a", "b"])[y[y < 2]]
+    elif labels == "several":
+        y = np.stack([y > 0, y > 1, X[:, 0] > 6], axis=1).astype(int)
+    return X, y
+
+
+def pipeline(estimator, X, y):
+    return make_pipeline(StandardScaler(), estimator).fit(X, y)
+
+
+# The scaler computes in the type of the input, in which a quotient of about 3 is rounded; this
+# network multiplies that by less than 100.
+TOLERANCES = {"float32": 300 * 2.0**-24, "float64": 300 * 2.0**-53}
+
+
+@pytest.mark.parametrize("labels", ["integers", "strings", "two", "two strings", "several"])
+def test_classifiers(labels, dtype):
+    X, y = iris(labels)
+    fitted = pipeline(Classifier(dtype=dtype), X, y)
+    X = X.astype(dtype)
+    label, probabilities = convert(fitted, X).run(None, {"X": X})
+    want = fitted.predict_proba(X)
+    assert probabilities.dtype == dtype
+    assert np.abs(probabilities - want).max() < TOLERANCES[dtype]
+    assert np.abs(want - 0.5).min() > TOLERANCES[dtype]  # no label that rounding could turn
+    assert label.tolist() == fitted.predict(X).tolist()
+
+
+@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+def test_regressors(activation, dtype):
+    data = datasets.load_diabetes()
+    y = np.stack([data.target / 100, data.data[:, 2]], axis=1)
+    for targets in (y, y[:, 0]):
+        fitted = pipeline(Regressor(activation, dtype=dtype), data.data, targets)
+        X = data.data.astype(dtype)
+        (got,) = convert(fitted, X).run(None, {"X": X})
+        want = fitted.predict(X).reshape(len(X), -1)
+        assert got.dtype == dtype
+        assert got.shape == want.shape
+        assert np.abs(got - want).max() < TOLERANCES[dtype] * np.abs(want).max()
+
+
+@pytest.mark.parametrize(("inner", "outer"), [("float32", "float64"), ("float64", "float32")])
+def test_a_pipeline_of_another_type_than_the_model(inner, outer):
+    X, y = iris("integers")
+    fitted = pipeline(Classifier(dtype=inner), X, y)
+    X = X.astype(outer)
+    label, probabilities = convert(fitted, X).run(None, {"X": X})
+    assert probabilities.dtype == outer
+    assert np.abs(probabilities - fitted.predict_proba(X)).max() < TOLERANCES["float32"]
+    assert label.tolist() == fitted.predict(X).tolist()
+
+
+def test_integer_features_and_the_map_of_probabilities():
+    digits = datasets.load_digits()
+    X = digits.data[:200].astype(np.int64)
+    fitted = Classifier(dtype="float32").fit(X, digits.target[:200])
+    proto = skl2onnx.to_onnx(fitted, X[:1], target_opset=17)
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    label, maps = session.run(None, {"X": X})
+    assert label.tolist() == fitted.predict(X).tolist()
+    got = np.array([[row[c] for c in range(10)] for row in maps])
+    assert np.abs(got - fitted.predict_proba(X)).max() < TOLERANCES["float32"]
+
+
+def test_two_estimators_in_one_model():
+    # Names of nodes and constants do not collide.
+    X, y = iris("integers")
+    X = StandardScaler().fit_transform(X)
+    pair = [("a", Classifier("relu")), ("b", Classifier("tanh"))]
+    fitted = VotingClassifier(pair, voting="soft", flatten_transform=False).fit(X, y)
+    label, probabilities = convert(fitted, X).run(None, {"X": X})
+    assert np.abs(probabilities - fitted.predict_proba(X)).max() < TOLERANCES["float64"]
+    assert label.tolist() == fitted.predict(X).tolist()
+
+
+def test_an_old_opset_is_refused():
+    X, y = iris("integers")
+    fitted = Classifier().fit(X, y)
+    with pytest.raises(ValueError, match="target_opset must be at least 13"):
+        skl2onnx.to_onnx(fitted, X[:1], target_opset=12)
+
+
+def test_wrong_arguments(monkeypatch):
+    with pytest.raises(TypeError, match="classifier must be a class, got Classifier"):
+        cr.exchange.register_skl2onnx(Classifier(), Regressor)
+    with pytest.raises(TypeError, match="regressor must be a class, got str"):
+        cr.exchange.register_skl2onnx(Classifier, "Regressor")
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match=r"pip install 'chainrule\[onnx\]'"):
+        cr.exchange.register_skl2onnx(Classifier, Regressor)

@@ -33,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit code.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started the process
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # for good
     try:
         try:
             _run(argv)

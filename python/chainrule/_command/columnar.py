@@ -117,6 +117,8 @@ class ColumnarSource:
         column: Column
         if pa.types.is_boolean(kind):
             column = Column("boolean", _floats(pc.cast(array, pa.int8())))
+        elif forced and pa.types.is_integer(kind):
+            return self._text_column(pc.cast(array, pa.string()), forced)  # exact beyond 2**53
         elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
             column = Column("numeric", _floats(pc.cast(array, pa.float64(), safe=False)))
         elif pa.types.is_date(kind) or pa.types.is_timestamp(kind):

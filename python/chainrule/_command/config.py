@@ -33,7 +33,9 @@ def read_config(path: str, parser: argparse.ArgumentParser) -> dict[str, Any]:
         option.removeprefix("--"): action
         for action in parser._actions
         for option in action.option_strings
-        if option.startswith("--") and action.dest not in _NOT_IN_FILE
+        if option.startswith("--")
+        and not option.startswith("--no-")  # false says that
+        and action.dest not in _NOT_IN_FILE
     }
     found = {}
     for key, value in _parsed(path).items():

@@ -48,7 +48,7 @@ class DelimitedSource:
         for frame in self._frames(as_text):
             may_be_short = may_be_short or bool(frame.iloc[:, -1].isna().any())
             found = {
-                name: _column(frame.iloc[:, position], forced=name in as_text)
+                name: _column(frame.iloc[:, position], self._missing, forced=name in as_text)
                 for name, position in positions
             }
             yield Chunk(start, len(frame), found)
@@ -83,6 +83,7 @@ class DelimitedSource:
                     self.path,
                     sep=self._format.delimiter,
                     encoding="utf-8-sig",
+                    compression=None,  # whatever the name ends in: it was read as text already
                     skipinitialspace=True,
                     header=0,
                     names=list(range(len(self.names))),
@@ -109,7 +110,7 @@ class DelimitedSource:
         )
 
 
-def _column(series: pd.Series[Any], *, forced: bool) -> Column:
+def _column(series: pd.Series[Any], missing: Collection[str], *, forced: bool) -> Column:
     """Return what a column of a chunk holds; text as written if `forced`."""
     import pandas as pd
 
@@ -120,23 +121,30 @@ def _column(series: pd.Series[Any], *, forced: bool) -> Column:
             values = series.to_numpy(np.float64)
             return Column("empty" if np.isnan(values).all() else "numeric", values)
     codes, distinct = pd.factorize(series)
-    present = codes >= 0
+    texts = [str(value).strip() for value in distinct]
+    # What is blank in quotes, or a word for missing values among blanks, pandas leaves.
+    kept = [i for i, text in enumerate(texts) if text and text not in missing]
+    if len(kept) < len(texts):
+        places = np.full(len(texts) + 1, -1)
+        places[kept] = np.arange(len(kept))
+        codes, distinct, texts = places[codes], distinct[kept], [texts[i] for i in kept]
     if not forced:
+        if not texts:
+            return Column("empty", np.full(len(codes), np.nan))
         # Booleans beside missing values come as objects.
-        if len(distinct) and all(isinstance(value, bool | np.bool_) for value in distinct):
+        if all(isinstance(value, bool | np.bool_) for value in distinct):
             return Column("boolean", _spread(codes, [float(value) for value in distinct]))
         # Numbers such as 1e999 come as text in some versions of pandas.
-        numbers = [to_number(str(value)) for value in distinct]
+        numbers = [to_number(text) for text in texts]
         if not np.isnan(numbers).any():
             return Column("numeric", _spread(codes, numbers))
-        if all(is_date(str(value)) for value in distinct):
-            seconds = seconds_of(distinct)
+        if all(is_date(text) for text in texts):
+            seconds = seconds_of(texts)
             if not np.isnan(seconds).any():
                 return Column("date", _spread(codes, seconds))
-    texts = [str(value).strip() for value in distinct]
-    known = {text: code for code, text in enumerate(sorted(set(texts) - {""}))}
-    table = np.array([known.get(text, -1) for text in texts] + [-1], np.int32)
-    return Column("categorical", table[np.where(present, codes, -1)], list(known))
+    known = {text: code for code, text in enumerate(sorted(set(texts)))}
+    table = np.array([known[text] for text in texts] + [-1], np.int32)
+    return Column("categorical", table[codes], list(known))
 
 
 def _spread(codes: npt.NDArray[Any], values: Any) -> npt.NDArray[np.float64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from chainrule._command.pipeline import load
 from chainrule._command.report import Report, count
 from chainrule._command.scores import baseline, confusion, in_words, score
 from chainrule._command.source import as_kind, open_source
-from chainrule._command.values import plain
+from chainrule._command.values import file_name, plain
 
 __all__ = ["EvaluateOptions", "evaluate"]
 
@@ -109,8 +108,8 @@ def evaluate(options: EvaluateOptions) -> None:
         "format": "chainrule evaluation",
         "format_version": 1,
         "chainrule_version": cr.__version__,
-        "model": os.path.basename(options.model),
-        "file": os.path.basename(options.file),
+        "model": file_name(options.model),
+        "file": file_name(options.file),
         "rows": n_rows,
         "rows_scored": len(all_y),
         "rows_without_target": n_missing,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import os
 from typing import Any
 
 import chainrule as cr
@@ -16,6 +15,7 @@ from chainrule._command.pipeline import probabilities
 from chainrule._command.preparation import Prepared
 from chainrule._command.rival import train_rival
 from chainrule._command.scores import MAIN, baseline, confusion, in_words, score
+from chainrule._command.values import file_name
 
 __all__ = ["draw", "find"]
 
@@ -52,7 +52,7 @@ def find(
         "scores": scores,
         "compared": compared,
         "data": {
-            "file": os.path.basename(options.file),
+            "file": file_name(options.file),
             "rows": prepared.n_rows,
             "unusable_rows": prepared.unusable,
             "columns": [
@@ -76,7 +76,7 @@ def find(
             "how": prepared.how_split,
         },
         "model": {
-            "file": os.path.basename(model_path),
+            "file": file_name(model_path),
             "widths": [model.in_features, *(layer.out_features for layer in model.layers)],
             "activation": recipe["activation"],
             "dropout": recipe["dropout"],

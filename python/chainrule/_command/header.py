@@ -8,16 +8,20 @@ import math
 from chainrule._command.errors import UsageError, quoted
 from chainrule._command.lines import to_number
 
-__all__ = ["check_names", "listed", "require_column"]
+__all__ = ["check_header", "check_names", "listed", "require_column"]
 
 
-def check_names(path: str, names: tuple[str, ...]) -> None:
-    """Raise UsageError unless there are names and they differ."""
+def check_header(path: str, names: tuple[str, ...]) -> None:
+    """Raise UsageError if the first line of a text file is no header."""
     if names and all(not math.isnan(to_number(name)) for name in names):
         raise UsageError(
             f"{path} has no header: its first line holds numbers only "
             f"({listed(names, 3)}); put a line with the column names on top"
         )
+
+
+def check_names(path: str, names: tuple[str, ...]) -> None:
+    """Raise UsageError unless there are names and they differ."""
     if len(names) == 0:
         raise UsageError(f"{path} has no columns")
     for i, name in enumerate(names):

@@ -11,6 +11,7 @@ import difflib
 import math
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -58,6 +59,11 @@ def check_path(path: str) -> None:
     if os.path.isdir(path):
         raise UsageError(f"{path} is a folder, expected a table")
     try:
+        # What comes through a pipe is gone when it is read for the second time.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UsageError(
+                f"{path} is a pipe or a device, expected a file: it is read repeatedly"
+            )
         with open(path, "rb") as file:
             if not file.read(1):
                 raise UsageError(f"{path} is empty, expected a table with a header line")

@@ -61,6 +61,9 @@ def predict(options: PredictOptions) -> None:
         check_output(options.output, "--output", force=options.force, inputs=inputs)
     run = _Run(options, pipeline, source, options.threads or num_threads())
     if options.output is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # As in a file, and as the command reads tables: not every locale has all letters.
+            sys.stdout.reconfigure(encoding="utf-8")
         for text in _as_text(run.frames(), ","):
             sys.stdout.write(text)
         sys.stdout.flush()

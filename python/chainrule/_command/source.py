@@ -6,7 +6,7 @@ takes them one by one. Of text, only which value each row has is kept, as a code
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, Protocol, TypeAlias
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule._command.errors import UsageError, quoted
-from chainrule._command.header import check_names
+from chainrule._command.header import check_header, check_names
 from chainrule._command.lines import check_path
 
 __all__ = [
@@ -129,6 +129,7 @@ def open_source(path: str, missing: Collection[str] = ()) -> Source:
     source: Source
     if kind is None:
         source = delimited.DelimitedSource(path, missing)
+        check_header(path, source.names)
     else:
         source = columnar.ColumnarSource(path, kind, missing)
     check_names(path, source.names)
@@ -192,17 +193,18 @@ def as_kind(source: Source, name: str, chunk: Chunk, kind: Kind) -> Column:
 
 
 def _first_misfit(column: Column, kind: Kind) -> int:
+    from chainrule._command.delimited import seconds_of
     from chainrule._command.lines import is_date, to_number
 
     if column.kind == "categorical":
-        readers: dict[Kind, Callable[[str], bool]] = {
-            "numeric": lambda text: not np.isnan(to_number(text)),
-            "date": is_date,
-            "boolean": lambda text: text.lower() in ("true", "false"),
-        }
-        fits = readers[kind]
-        misfit = np.array([*(not fits(text) for text in column.categories), False])
-        rows = np.flatnonzero(misfit[column.values])
+        texts = column.categories
+        if kind == "numeric":
+            fits = np.array([not np.isnan(to_number(text)) for text in texts])
+        elif kind == "date":
+            fits = np.array([is_date(text) for text in texts]) & ~np.isnan(seconds_of(texts))
+        else:
+            fits = np.array([text.lower() in ("true", "false") for text in texts])
+        rows = np.flatnonzero(np.append(~fits, False)[column.values])
         if len(rows):
             return int(rows[0])
     return int(np.argmax(~column.missing()))

@@ -212,32 +212,33 @@ def _refuse_mixture(source: Source, name: str, column: Column) -> None:
         return
     texts = column.categories
     of_category = np.bincount(column.values[column.values >= 0], minlength=len(texts))
-    for what, fits in (
-        ("numbers", [not np.isnan(to_number(text)) for text in texts]),
-        ("dates", [is_date(text) for text in texts]),
-    ):
-        n_fits = int(of_category[np.array(fits)].sum())
-        if all(fits) or 2 * n_fits <= int(of_category.sum()):
-            continue
-        misfit = np.array([not fit for fit in fits] + [False])
-        row = int(np.argmax(misfit[column.values]))
+    is_number = np.array([not np.isnan(to_number(text)) for text in texts])
+    has_comma = np.array([not np.isnan(to_number(text.replace(",", ".", 1))) for text in texts])
+    is_day = np.array([is_date(text) for text in texts])
+    for what, fits in (("numbers", is_number), ("dates", is_day), ("decimal commas", has_comma)):
+        n_fits = int(of_category[fits].sum())
         n_others = int(of_category.sum()) - n_fits
+        if what == "decimal commas":
+            # A spreadsheet's numbers, which as text would be so many names.
+            fits = is_number | ~has_comma
+        if fits.all() or n_fits <= n_others:
+            continue
+        row = int(np.argmax(np.append(~fits, False)[column.values]))
         text = source.text(row, name)
-        comma = what == "numbers" and all(
-            fit or not np.isnan(to_number(text.replace(",", ".", 1)))
-            for fit, text in zip(fits, texts, strict=True)
-        )
-        hint = (
-            "write decimals with a point"
-            if comma
-            else f"correct it, or give --missing {quoted(text)} or --categorical {quoted(name)}"
-        )
+        comma = what == "decimal commas" or (what == "numbers" and has_comma.all())
+        choice = f"--categorical {quoted(name)}"
+        others = f"{count(n_others, 'row')} of {len(column.values):,}"
         fail_at(
             source,
             row,
             name,
-            f"is text in a column of {what} ({count(n_others, 'row')} of {len(column.values):,}); "
-            f"{hint}",
+            "is text in a column of "
+            + (f"{what}; " if what == "decimal commas" else f"{what} ({others}); ")
+            + (
+                f"write decimals with a point, or give {choice}"
+                if comma
+                else f"correct it, or give --missing {quoted(text)} or {choice}"
+            ),
         )
 
 
@@ -260,9 +261,9 @@ def _useless(column: Column, chosen: bool) -> str | None:
         if column.categories == ["type"]:
             return "its type cannot be used"
         return column.categories[0]
-    if column.kind == "empty":
-        return "every value is missing"
     present = column.values[~column.missing()]
+    if len(present) == 0:
+        return "every value is missing"
     if (present == present[0]).all() and len(present) == len(column.values):
         return "it holds one value in every row"
     if column.kind == "categorical" and not chosen:

@@ -27,6 +27,7 @@ Task: TypeAlias = Literal["classification", "regression"]
 _MOST_NUMERIC_CLASSES = 20
 _ROWS_PER_NUMERIC_CLASS = 5
 _MOST_CLASSES = 1000
+_LEAST_INEXACT = 2.0**53  # from here on float64 does not hold every whole number
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,11 @@ def fit_target(
         if values.min() == values.max():
             raise UsageError(f"{where} is {values[0]:g} in every row: there is nothing to learn")
         return Target(name, task, column.kind)
+    if column.kind == "numeric" and np.abs(used.values).max() >= _LEAST_INEXACT:
+        raise UsageError(
+            f"{where} holds numbers of 2^53 and more, which are not told apart as classes; give "
+            f"--categorical {quoted(name)} if they are names, --task regression if not"
+        )
     texts = texts_of(used)
     counts = np.bincount(texts.values, minlength=len(texts.categories))
     classes = [name for name, n in zip(texts.categories, counts, strict=True) if n]

@@ -64,8 +64,11 @@ def train(options: TrainOptions) -> None:
     }
     page = render(found, pictures)
     pipeline.save(model_path, overwrite=options.force)
-    write_file(json_path, f"{text}\n".encode(), force=options.force)
-    write_file(page_path, page.encode(), force=options.force)
+    try:
+        write_file(json_path, f"{text}\n".encode(), force=options.force)
+        write_file(page_path, page.encode(), force=options.force)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{model_path} was written, its reports were not") from None
     report.line()
     report.field("model", model_path, result=True)
     report.field("report", f"{page_path}, {json_path}", result=True)

@@ -14,6 +14,9 @@ from chainrule._command.parser_base import Commands, Parser, add_command, add_th
 __all__ = ["add_train"]
 
 _LARGEST_SEED = 2**32 - 1  # scikit-learn's limit for random_state
+# Not the parser's defaults: what is given on the command line goes first even if it is the default.
+_TEST_FRACTION = 0.2
+_SEED = 0
 
 _TRAIN_EXAMPLES = """\
 examples:
@@ -80,9 +83,8 @@ def add_train(commands: Commands) -> None:
     table.add_argument(
         "--test-fraction",
         type=values.number(0, 1),
-        default=0.2,
         metavar="X",
-        help="part of the rows to hold out (default: 0.2)",
+        help=f"part of the rows to hold out (default: {_TEST_FRACTION})",
     )
     table.add_argument(
         "--time-column", metavar="COLUMN", help="hold out the last rows by this date or number"
@@ -149,9 +151,8 @@ def _add_network(group: Any) -> None:
     group.add_argument(
         "--seed",
         type=values.integer(0, _LARGEST_SEED),
-        default=0,
         metavar="N",
-        help="of held-out rows, weights and shuffles (default: 0)",
+        help=f"of held-out rows, weights and shuffles (default: {_SEED})",
     )
     add_threads(group)
 
@@ -163,6 +164,10 @@ def _run_train(arguments: argparse.Namespace) -> None:
             # What still has its default was not given on the command line.
             if getattr(arguments, name) == parser.get_default(name):
                 setattr(arguments, name, value)
+    if arguments.test_fraction is None:
+        arguments.test_fraction = _TEST_FRACTION
+    if arguments.seed is None:
+        arguments.seed = _SEED
     strays = _WITHOUT_FILE if arguments.file is not None else _WITH_FILE
     for name in strays:
         if getattr(arguments, name) != parser.get_default(name):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
 from chainrule import _core
 
-__all__ = ["activation", "integer", "names", "number", "plain", "widths"]
+__all__ = ["activation", "file_name", "integer", "names", "number", "plain", "widths"]
 
 _WIDEST_LAYER = 16_384
 
@@ -75,6 +76,11 @@ def names(text: str) -> tuple[str, ...]:
     if not all(found):
         raise argparse.ArgumentTypeError(f"{text!r}: expected names separated by commas")
     return found
+
+
+def file_name(path: str) -> str:
+    """Return the name of a file for a report, which is UTF-8; bytes that are not, escaped."""
+    return os.path.basename(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def plain(value: Any) -> Any:

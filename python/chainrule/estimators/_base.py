@@ -237,6 +237,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     ) -> None:
         objective = self._objective()
         stops_early = bool(self.early_stopping) and not uses_lbfgs
+        rule = self.early_stopping if isinstance(self.early_stopping, EarlyStopping) else None
         validation = sets[-1] if sets else None
         if stops_early and validation is None:
             rows, validation = rows.split(
@@ -248,12 +249,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             n_samples=n_samples,
             value=objective.value,
             offset=self._loss_offset(rows.targets, rows.weights),
-            score=self._scorer(validation) if self.early_stopping is True else None,
+            score=self._scorer(validation) if stops_early and rule is None else None,
             evaluate=self._recorder(trainer, sets) if sets else None,
         )
         self.n_iter_ = 0
         watch = (WatchLBFGS if uses_lbfgs else Watch)(self, trainer, plan)
-        rule = self.early_stopping if isinstance(self.early_stopping, EarlyStopping) else None
         try:
             trainer.fit(
                 rows.x,

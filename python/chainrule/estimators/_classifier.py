@@ -66,7 +66,8 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         Visit the rows in another order in each epoch.
     random_state : int, RandomState or None, default=None
         Of initial weights, validation split, shuffles and dropout. Initial weights and split are
-        those of scikit-learn for the same value; shuffles are other ones.
+        those of scikit-learn for the same value, but that a split of three classes or more is
+        stratified where that is possible; shuffles are other ones.
     tol : float, default=1e-4
         Improvements of the loss (of the score with `early_stopping`) below this do not count;
         for ``"lbfgs"`` the tolerance of the gradient's largest element.

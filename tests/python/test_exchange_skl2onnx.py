@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import chainrule as cr
+from chainrule.exchange._onnx_graph import class_labels
 
 
 class _Wrapped(BaseEstimator):
@@ -170,3 +171,10 @@ def test_wrong_arguments(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     with pytest.raises(ImportError, match=r"pip install 'chainrule\[onnx\]'"):
         cr.exchange.register_skl2onnx(Classifier, Regressor)
+
+
+@pytest.mark.parametrize("classes", [[0.0, 1e20], [0.0, np.inf], [2**63, 1], [0.5, 1.0]])
+def test_classes_that_onnx_has_not_are_refused(classes):
+    with pytest.raises(TypeError, match="classes must be strings or whole numbers of 64 bits"):
+        class_labels(np.array(classes), 2, "classes")
+    assert class_labels(np.array([True, False]), 2, "classes").tolist() == [1, 0]

@@ -146,3 +146,31 @@ def test_pytorch_is_not_installed():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stderr == ""
     assert result.stdout.splitlines() == ["this needs PyTorch: pip install 'chainrule[torch]'"] * 3
+
+
+@pytest.mark.parametrize("stem", ["", "net.", "module.net.0."])
+def test_numbers_in_names_say_the_order(stem):
+    # Files sort by name: "10" comes before "2".
+    rng = np.random.default_rng(0)
+    state = {f"{stem}{2 * i}.weight": rng.normal(size=(3, 3)).astype("f") for i in range(12)}
+    model = cr.exchange.from_state_dict(dict(sorted(state.items())))
+    for view, weight in zip(model.weights, state.values(), strict=True):
+        assert same_bits(np.ascontiguousarray(view.T), weight)
+
+
+def test_the_order_of_nested_modules_and_of_other_names():
+    square = np.eye(2)
+    nested = {"10.weight": 3 * square, "2.0.weight": square, "2.1.weight": 2 * square}
+    model = cr.exchange.from_state_dict(nested)
+    assert [weight[0, 0] for weight in model.weights] == [1, 2, 3]
+    named = {"second10.weight": square, "first2.weight": 2 * square}
+    model = cr.exchange.from_state_dict(named)
+    assert [weight[0, 0] for weight in model.weights] == [1, 2]
+
+
+def test_values_that_are_no_arrays():
+    model = cr.exchange.from_state_dict({"0.weight": [[1.0, 2.0]], "0.bias": [3.0]})
+    assert model.predict([[1.0, 1.0]]) == 6.0
+    for value in (None, "abc", 1.0):
+        with pytest.raises(ValueError, match=r"state_dict\['0'\] must be a Linear with a weight"):
+            cr.exchange.from_state_dict({"0.weight": value})

@@ -269,6 +269,22 @@ def test_what_does_not_map_is_refused_by_name_and_place(name, nn):
         cr.exchange.from_torch(nn.Sequential(nn.Linear(3, 4), *modules))
 
 
+def test_sequentials_and_modules_that_were_changed_are_refused(nn):
+    def net():
+        return nn.Sequential(nn.Sequential(nn.Linear(3, 4), nn.ReLU()), nn.Linear(4, 1))
+
+    for place, item in ((r"module", net()), (r"module\[0\]", net()[0])):
+        whole = item if place == "module" else nn.Sequential(item, nn.Linear(4, 1))
+        item.register_forward_hook(lambda module, inputs, outputs: 2 * outputs)
+        with pytest.raises(ValueError, match=rf"(?s){place} must have.*it has hooks"):
+            cr.exchange.from_torch(whole)
+    for place, pick in (("module", lambda m: m), (r"module\[0\]\[0\]", lambda m: m[0][0])):
+        module = net()
+        pick(module).forward = lambda x: x
+        with pytest.raises(ValueError, match=rf"(?s){place} must.*a forward function of its own"):
+            cr.exchange.from_torch(module)
+
+
 def test_named_modules_and_double_softplus(nn):
     from collections import OrderedDict
 

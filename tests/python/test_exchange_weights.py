@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import chainrule as cr
+from chainrule import estimators
 
 NAMES = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
 
@@ -177,6 +178,12 @@ def test_wrong_types():
     estimator.coefs_, estimator.intercepts_ = [np.ones((2, 3)), np.ones((2, 1))], [None, None]
     with pytest.raises(ValueError, match=r"estimator\.coefs_\[1\] must be .* of shape \(3, n\)"):
         cr.exchange.from_sklearn(estimator)
+    own = estimators.MLPRegressor(hidden_layer_sizes=3, norm="layer", max_iter=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        own.fit(np.ones((4, 2)), np.ones(4))
+    with pytest.raises(TypeError, match="got one of chainrule, whose model_ is an MLP"):
+        cr.exchange.from_sklearn(own)
     estimator.activation = "softsign"
     with pytest.raises(ValueError, match=r"estimator\.activation must be one of"):
         cr.exchange.from_sklearn(estimator)

@@ -274,12 +274,12 @@ def class_labels(classes: npt.ArrayLike, n_classes: int, argument: str) -> npt.N
         )
     if array.dtype.kind in "OUT" and all(isinstance(item, str) for item in array.tolist()):
         return array.astype(object)
-    whole = array.dtype.kind in "iub" or (
-        array.dtype.kind == "f" and bool((array == np.round(array)).all())
+    if array.dtype.kind in "iubf":
+        with np.errstate(invalid="ignore"):
+            labels = array.astype(np.int64)
+        if (labels == array).all():
+            return labels
+    raise TypeError(
+        f"{argument} must be strings or whole numbers of 64 bits, the labels that ONNX has, "
+        f"got dtype {array.dtype}"
     )
-    if not whole:
-        raise TypeError(
-            f"{argument} must be strings or whole numbers, the labels that ONNX has, "
-            f"got dtype {array.dtype}"
-        )
-    return array.astype(np.int64)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import _arguments
 from .._layers import Activation, Dense, Norm, as_activation
 from ._parts import build, parameter_array
@@ -28,11 +30,14 @@ def from_state_dict(
     """Make a model of the parameters that a PyTorch module saves with ``state_dict()``.
 
     The dictionary is in the order of the layers, as ``state_dict()`` makes it when a module defines
-    them so (files may be in another one: safetensors sorts by name). An entry ``weight`` of two
-    dimensions is a Linear's, transposed to (in_features, out_features); one of one dimension scales
-    a normalization: BatchNorm1d's with running statistics beside it, LayerNorm's without. What a
-    state dictionary does not say is taken as chainrule has it: the order Linear, normalization,
-    activation; eps=1e-5 and momentum=0.1; no dropout. :func:`from_torch` checks all that.
+    them so. Files may be in another one: safetensors sorts by name, "10.weight" before "2.weight".
+    Where names differ in numbers alone, as a Sequential's do, the numbers say the order.
+
+    An entry ``weight`` of two dimensions is a Linear's, transposed to (in_features, out_features);
+    one of one dimension scales a normalization: BatchNorm1d's with running statistics beside it,
+    LayerNorm's without. What a state dictionary does not say is taken as chainrule has it: the
+    order Linear, normalization, activation; eps=1e-5 and momentum=0.1; no dropout.
+    :func:`from_torch` checks all that.
 
     Parameters
     ----------
@@ -75,7 +80,7 @@ def from_state_dict(
         place = f"state_dict[{prefix!r}]"
         if "weight" not in entries:
             raise ValueError(f"{place} must have a weight, got {', '.join(entries)}")
-        if len(entries["weight"].shape) == 2 and entries.keys() <= {"weight", "bias"}:
+        if np.ndim(_array(entries["weight"])) == 2 and entries.keys() <= {"weight", "bias"}:
             part = linear_arrays(entries["weight"], entries.get("bias"), place)
             if arrays and part["weight"].shape[0] != arrays[-1]["weight"].shape[1]:
                 raise ValueError(
@@ -113,7 +118,11 @@ def _by_module(state_dict: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             )
         if name != "num_batches_tracked":  # momentum does not depend on it
             modules.setdefault(prefix, {})[name] = value
-    return modules
+    parts = {prefix: prefix.split(".") for prefix in modules}
+    if len({tuple(p for p in names if not p.isdecimal()) for names in parts.values()}) > 1:
+        return modules
+    numbers = {prefix: [int(p) for p in names if p.isdecimal()] for prefix, names in parts.items()}
+    return {prefix: modules[prefix] for prefix in sorted(modules, key=numbers.__getitem__)}
 
 
 def _activations(value: Any, n_hidden: int) -> list[Activation]:

@@ -133,6 +133,7 @@ def _flattened(nn: Any, module: Any, place: str) -> list[tuple[str, Any]]:
         return [(place, module)]
     if type(module).forward is not nn.Sequential.forward:
         raise _refusal(module, place, "it has a forward method of its own")
+    _require_unchanged(module, place)
     return [
         found
         for name, item in module._modules.items()  # named_children() leaves out repeated ones
@@ -147,12 +148,18 @@ def _refusal(item: Any, place: str, reason: str) -> ValueError:
 
 
 def _require_plain(item: Any, place: str, seen: set[int]) -> None:
-    """Raise for what makes a module compute something else than its class says."""
-    if item._forward_hooks or item._forward_pre_hooks:
-        raise _refusal(item, place, "it has hooks (of weight_norm or the like); remove them first")
+    """Raise for what makes a module something else than its class says."""
+    _require_unchanged(item, place)
     if id(item) in seen and any(True for _ in item.parameters()):
         raise _refusal(item, place, "it occurs twice, and shared parameters are not kept")
     seen.add(id(item))
+
+
+def _require_unchanged(item: Any, place: str) -> None:
+    if item._forward_hooks or item._forward_pre_hooks:
+        raise _refusal(item, place, "it has hooks (of weight_norm or the like); remove them first")
+    if "forward" in vars(item):
+        raise _refusal(item, place, "it has a forward function of its own")
 
 
 def _step(

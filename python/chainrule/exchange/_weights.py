@@ -132,6 +132,11 @@ def from_sklearn(estimator: Any) -> MLP:
     >>> bool(abs(model.predict(X)[:, 0] - estimator.predict(X)).max() < 1e-12)
     True
     """
+    if hasattr(estimator, "model_"):
+        # It may have what coefs_ and intercepts_ do not say: norms, other activations.
+        raise TypeError(
+            "estimator must be one of scikit-learn, got one of chainrule, whose model_ is an MLP"
+        )
     missing = [
         name for name in ("activation", "coefs_", "intercepts_") if not hasattr(estimator, name)
     ]

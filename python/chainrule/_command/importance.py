@@ -17,7 +17,11 @@ from chainrule._command.target import Target
 __all__ = ["MOST_ROWS", "permutation_importance"]
 
 MOST_ROWS = 5000
+_FEWEST_ROWS = 100
 _REPEATS = 5
+# Multiplications of all predictions together, some ten seconds: columns times parameters grows with
+# the square of the columns.
+_MOST_WORK = 5e11
 
 
 def permutation_importance(
@@ -31,14 +35,17 @@ def permutation_importance(
     encoding : Encoding
     target : Target
     part : Part
-        Held-out rows; of more than 5,000, so many drawn from the seed.
+        Held-out rows; of more than 5,000, fewer for some hundred columns and more, so many drawn
+        from the seed.
     seed : int
     threads : int
     """
     rng = np.random.default_rng(seed)
     X, y = part.X, part.y
-    if len(y) > MOST_ROWS:
-        rows = rng.choice(len(y), MOST_ROWS, replace=False)
+    work_of_row = _REPEATS * len(encoding.steps) * model.n_parameters
+    n_rows = min(MOST_ROWS, max(_FEWEST_ROWS, int(_MOST_WORK / work_of_row)))
+    if len(y) > n_rows:
+        rows = rng.choice(len(y), n_rows, replace=False)
         X, y = X[rows], y[rows]
     whole = quality(target, model.predict(X, threads=threads), y)
     found = {}

@@ -459,14 +459,6 @@ def test_an_interrupt_leaves_a_model():
     assert model.score(*DIGITS) > 0.9
 
 
-def test_lbfgs_does_not_stop_early():
-    X, y = CANCER
-    plain = fitted(classifier(solver="lbfgs", max_iter=5), X, y)
-    for given in ({"early_stopping": True}, {"early_stopping": cr.EarlyStopping(patience=1)}):
-        other = fitted(classifier(solver="lbfgs", max_iter=5, **given), X, y)
-        assert all((a == b).all() for a, b in zip(plain.coefs_, other.coefs_, strict=True))
-
-
 def test_without_scikit_learn_the_error_names_the_extra():
     code = """
         import sys

@@ -245,6 +245,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             )
         n_samples = len(rows.x)
         trainer = self._make_trainer(objective, rows, random_state, incremental, uses_lbfgs)
+        is_auto = self.batch_size == "auto"
+        takes_all = uses_lbfgs or (is_auto and isinstance(trainer.optimizer, LBFGS))
+        self.__dict__.pop("evals_result_", None)  # of a fit before this one
         plan = Plan(
             n_samples=n_samples,
             value=objective.value,
@@ -258,7 +261,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             trainer.fit(
                 rows.x,
                 rows.targets,
-                batch_size=n_samples if uses_lbfgs else self._batch_size(n_samples),
+                batch_size=n_samples if takes_all else self._batch_size(n_samples),
                 epochs=1 if incremental else self.max_iter,
                 shuffle=bool(self.shuffle),
                 sample_weight=rows.weights,

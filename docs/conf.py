@@ -28,11 +28,14 @@ extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx_copybutto
 html_theme = "furo"
 html_title = f"chainrule {version}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 highlight_language = "none"  # of blocks that name none
 
 # Types and shapes stand in the docstrings; annotations would say them again, in other words.
 autodoc_typehints = "none"
+autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 myst_heading_anchors = 3  # links such as numerics.md#losses
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

@@ -161,7 +161,7 @@ def seconds_of(texts: Iterable[str]) -> npt.NDArray[np.float64] | None:
             return None
         day, time, sign, hour, minute = match.groups("")
         moments.append(day + time)
-        minutes.append(60 * int(f"{sign}{hour or 0}") + int(f"{sign}{minute or 0}"))
+        minutes.append(int(sign + hour) * 60 + int(sign + (minute or "0")) if sign else 0)
     try:
         found = np.array(moments, "datetime64[us]") - np.array(minutes, "timedelta64[m]")
     except ValueError:  # a month 13, a 30th of February, an hour 24

@@ -6,7 +6,7 @@ takes them one by one. Of text, only which value each row has is kept, as a code
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, Protocol, TypeAlias
 
@@ -193,18 +193,17 @@ def as_kind(source: Source, name: str, chunk: Chunk, kind: Kind) -> Column:
 
 
 def _first_misfit(column: Column, kind: Kind) -> int:
-    from chainrule._command.delimited import seconds_of
-    from chainrule._command.lines import is_date, to_number
+    from chainrule._command.lines import seconds_of, to_number
 
     if column.kind == "categorical":
-        texts = column.categories
-        if kind == "numeric":
-            fits = np.array([not np.isnan(to_number(text)) for text in texts])
-        elif kind == "date":
-            fits = np.array([is_date(text) for text in texts]) & ~np.isnan(seconds_of(texts))
-        else:
-            fits = np.array([text.lower() in ("true", "false") for text in texts])
-        rows = np.flatnonzero(np.append(~fits, False)[column.values])
+        readers: dict[Kind, Callable[[str], bool]] = {
+            "numeric": lambda text: not np.isnan(to_number(text)),
+            "date": lambda text: seconds_of([text]) is not None,
+            "boolean": lambda text: text.lower() in ("true", "false"),
+        }
+        fits = readers[kind]
+        misfit = np.array([*(not fits(text) for text in column.categories), False])
+        rows = np.flatnonzero(misfit[column.values])
         if len(rows):
             return int(rows[0])
     return int(np.argmax(~column.missing()))

@@ -37,6 +37,7 @@ from ._recipe import (
     make_optimizer,
     without_initializer,
 )
+from ._saving import SavedAsFile
 from ._state import pack, unpack
 from ._watch import Plan, Watch, WatchLBFGS
 
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 _AUTOMATIC_BATCH = 200
 
 
-class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Base of the estimators; not used by itself."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -389,11 +390,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self._synchronize()
         model, n_threads = self.model_, self.n_threads or 0
         if not issparse(X):
-            return model._outputs(X, n_threads)
+            return model._network.predict(X, n_threads)
         # Only so many rows are dense at a time.
         step = block_rows(model)
         blocks: list[npt.NDArray[Any]] = [
-            model._outputs(X[start : start + step].toarray(order="C"), n_threads)
+            model._network.predict(X[start : start + step].toarray(order="C"), n_threads)
             for start in range(0, X.shape[0], step)
         ]
         outputs: npt.NDArray[Any] = np.concatenate(blocks)

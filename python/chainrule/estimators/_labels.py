@@ -156,7 +156,7 @@ class LabelTargets(BaseMLP):
         if data.targets.ndim == 1 or data.targets.shape[1] == 1:
             return None
         # The core counts elements; here a row counts when all of it is right.
-        outputs = self.model_._outputs(data.x, self.n_threads or 0)
+        outputs = self.model_._network.predict(data.x, self.n_threads or 0)
         if self._is_multilabel:
             right = ((outputs > 0) == (data.targets > 0.5)).all(axis=1)
         else:

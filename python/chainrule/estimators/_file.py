@@ -67,7 +67,7 @@ def load(cls: type[Any], path: object) -> Any:
     if found != wanted:
         raise ModelFileError(name, f"must hold an {wanted}, got an {found}: use {found}.load")
     with container.reading(name):
-        return _unpacked(cls, contents)
+        return unpack(cls, contents)
 
 
 def _kind(estimator: Any) -> str:
@@ -140,7 +140,8 @@ def _packed(estimator: Any, model: MLP) -> tuple[dict[str, Any], Tensors]:
 # --- reading -------------------------------------------------------------------------------------
 
 
-def _unpacked(cls: type[Any], contents: container.Contents) -> Any:
+def unpack(cls: type[Any], contents: container.Contents) -> Any:
+    """Make an estimator of what a file of its class holds; see :func:`container.reading`."""
     fields = container.require_keys(contents.metadata, _KEYS, "the estimator")
     tensors = contents.tensors
     names = cls._get_param_names()

@@ -134,9 +134,8 @@ def _add_step(graph: Graph, step: Step, x: str, missing: tuple[str, ...]) -> lis
     is_missing = _is_missing(graph, x)
     for circle in step.circles:
         angle = graph.add("Mul", x, 2 * np.pi / PERIODS[circle])
-        # onnxruntime has no cosine in double.
-        for turn in (angle, graph.add("Add", angle, np.pi / 2)):
-            wave = graph.add("Where", is_missing, 0.0, graph.add("Sin", turn))
+        for function in ("Sin", "Cos"):
+            wave = graph.add("Where", is_missing, 0.0, graph.add(function, angle))
             features.append(graph.add("Cast", wave, to=_FLOAT))
     return features
 

@@ -15,6 +15,7 @@ from chainrule._command.pipeline import Pipeline
 from chainrule._files import container
 from chainrule._files.model import KIND as MLP_KIND
 from chainrule._files.model import unpack_model
+from chainrule.exchange._onnx_estimator import loss_of
 
 __all__ = ["Exportable", "feature_texts", "load", "output_texts"]
 
@@ -118,7 +119,7 @@ def output_texts(found: Exportable) -> list[str]:
 def _regressor_texts(estimator: Any, n: int) -> list[str]:
     if estimator.out_activation_ == "exp":
         return [f"logarithm of target {i}" for i in range(n)]
-    loss = estimator._trainer.loss
+    loss = loss_of(estimator)
     if isinstance(loss, cr.GaussianNLL):
         parts = ("mean", "logarithm of the variance")
         return [f"{part} of target {i}" for part in parts for i in range(n // 2)]

@@ -43,7 +43,7 @@ class SavedAsFile:
         --------
         >>> import pathlib, tempfile
         >>> from chainrule.estimators import MLPRegressor
-        >>> model = MLPRegressor(4, solver="lbfgs", random_state=0).fit([[0.0], [1.0]], [2.0, 3.0])
+        >>> model = MLPRegressor(solver="lbfgs", random_state=0).fit([[0.0], [1.0]], [2.0, 3.0])
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder, "model.safetensors")
         ...     model.save(path)

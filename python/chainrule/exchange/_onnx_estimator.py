@@ -42,7 +42,7 @@ def add_classes(graph: Graph, estimator: Any, logits: str, label: str) -> str:
 
 def values_shape(estimator: Any) -> list[int]:
     """Return the shape of a row of what :func:`add_values` adds."""
-    n, loss = estimator.model_.out_features, _loss(estimator)
+    n, loss = estimator.model_.out_features, loss_of(estimator)
     if isinstance(loss, GaussianNLL):
         return [n // 2]
     if isinstance(loss, Quantile) and 1 < len(loss.levels) < n:
@@ -55,7 +55,7 @@ def add_values(graph: Graph, estimator: Any, outputs: str) -> str:
     shape = values_shape(estimator)
     if estimator.out_activation_ == "exp":
         return graph.add("Exp", outputs)
-    if isinstance(_loss(estimator), GaussianNLL):
+    if isinstance(loss_of(estimator), GaussianNLL):
         first, last, axis = (np.array([i], np.int64) for i in (0, shape[0], 1))
         return graph.add("Slice", outputs, first, last, axis)
     if len(shape) > 1:
@@ -63,5 +63,9 @@ def add_values(graph: Graph, estimator: Any, outputs: str) -> str:
     return outputs
 
 
-def _loss(estimator: Any) -> Any:
-    return getattr(getattr(estimator, "_trainer", None), "loss", None)
+def loss_of(estimator: Any) -> Any:
+    """Return the loss that a regressor was fitted by; None of one that does not tell."""
+    trainer = getattr(estimator, "_trainer", None)
+    if trainer is None:
+        return estimator._loss() if hasattr(estimator, "_loss") else None
+    return trainer.loss

@@ -12,7 +12,13 @@ from typing import Any, TypeAlias
 
 import chainrule as cr
 from chainrule._command.errors import CommandError, UsageError, quoted, require
-from chainrule._command.exportable import Exportable, feature_texts, load, output_texts
+from chainrule._command.exportable import (
+    Exportable,
+    feature_texts,
+    load,
+    missing_text,
+    output_texts,
+)
 from chainrule._command.outputs import check_output, write_file
 from chainrule._command.report import Report, count
 from chainrule._files import container
@@ -143,7 +149,7 @@ def _as_c(found: Exportable, options: ExportOptions) -> Made:
         stem = PurePath(options.output).stem
         name = stem if re.fullmatch("[A-Za-z][A-Za-z0-9_]*", stem) else "model"
     text = cr.exchange.to_c(found.model, name=name)
-    lines = ["The network alone. It computes outputs y of inputs x:", ""]
+    lines = ["The network alone. It computes outputs y of inputs x:", "", missing_text(found)]
     for letter, texts in (("x", feature_texts(found)), ("y", output_texts(found))):
         lines += [f"{letter}[{i}]: {text}" for i, text in enumerate(texts)]
     opening, end, rest = text.partition(" */\n")
@@ -175,6 +181,7 @@ def _as_torch(found: Exportable, options: ExportOptions) -> Made:
     metadata = {
         "module": module,
         "inputs": feature_texts(found),
+        "missing": missing_text(found),
         "outputs": output_texts(found),
     }
     fields: Fields = [

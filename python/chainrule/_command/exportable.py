@@ -17,7 +17,7 @@ from chainrule._files.model import KIND as MLP_KIND
 from chainrule._files.model import unpack_model
 from chainrule.exchange._onnx_estimator import loss_of
 
-__all__ = ["Exportable", "feature_texts", "load", "output_texts"]
+__all__ = ["Exportable", "feature_texts", "load", "missing_text", "output_texts"]
 
 _ESTIMATORS = ("classifier", "regressor")
 
@@ -90,6 +90,17 @@ def feature_texts(found: Exportable) -> list[str]:
     if names is not None:
         return [_name(name) for name in names]
     return [f"feature {i}" for i in range(found.model.in_features)]
+
+
+def missing_text(found: Exportable) -> str:
+    """Say what counts as missing, and how features of a table are computed; "" without one."""
+    if found.pipeline is None:
+        return ""
+    texts = " and ".join(_name(text) for text in ("", *found.pipeline.missing))
+    return (
+        f"Missing are NaN, infinite numbers, and the texts {texts}. All is computed in double "
+        "precision and then rounded to float."
+    )
 
 
 def output_texts(found: Exportable) -> list[str]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 _FEATURES = ("avx2", "fma", "avx512f", "avx512bw", "avx512_bf16", "amx_tile", "asimd", "sve")
 
@@ -50,7 +51,7 @@ def describe() -> dict[str, object]:
     }
 
 
-def measure_peak(threads: list[int], variant: str | None) -> dict[str, object]:
+def measure_peak(threads: list[int], variant: str | None) -> dict[str, Any]:
     """Return variants and peak of chainrule: operations a second by type and number of threads."""
     environment = dict(os.environ)
     if variant is not None:

@@ -21,7 +21,7 @@ CPP = ROOT / "cpp"
 LAYERS = ["base", "simd", "kernels", "ops", "network", "training", "bindings"]
 SOURCES = sorted(
     path
-    for folder in ("cpp", "python", "tests", "benchmarks")
+    for folder in ("cpp", "python", "tests", "benchmarks", "docs")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in (".py", ".pyi", ".cpp", ".hpp", ".inc")
 )
@@ -36,7 +36,7 @@ def relative(path):
 
 def test_the_sources_are_found():
     folders = {relative(path).split("/")[0] for path in SOURCES}
-    assert folders == {"cpp", "python", "tests", "benchmarks"}
+    assert folders == {"cpp", "python", "tests", "benchmarks", "docs"}
     assert len(SOURCES) > 80
 
 

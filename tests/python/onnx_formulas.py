@@ -60,6 +60,13 @@ def _gelu_tanh(x, _):
     return 0.5 * x * (1.0 + runtime_tanh(constant(math.sqrt(2 / math.pi)) * inner))
 
 
+def _silu(x, _):
+    if x.arithmetic.unit == SINGLE:
+        return x * runtime_sigmoid(x)
+    z = exp(-abs(x))
+    return where(x.value > 0, x, x * z) / (z + 1.0)
+
+
 def _softplus(x, _):
     z = exp(-abs(x))
     zero = x.arithmetic.exact(np.zeros_like(x.value))
@@ -72,7 +79,7 @@ ACTIVATIONS = {
     "selu": _selu,
     "gelu": lambda x, _: x * _normal_cdf(x),
     "gelu_tanh": _gelu_tanh,
-    "silu": lambda x, _: x * runtime_sigmoid(x),
+    "silu": _silu,
     "sigmoid": lambda x, _: runtime_sigmoid(x),
     "tanh": lambda x, _: runtime_tanh(x),
     "softplus": _softplus,

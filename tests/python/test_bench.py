@@ -383,6 +383,21 @@ def test_every_kind_of_workload_has_what_it_must() -> None:
 # --- the peak ------------------------------------------------------------------------------------
 
 
+def test_highest_peak_counts_for_all_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = iter((1e9, 4e9))
+
+    def measure_peak(threads: list[int], variant: str | None) -> dict[str, Any]:
+        return {"peak": {"float32": {"1": next(peaks)}}, "variant": variant}
+
+    monkeypatch.setattr(engine.machine, "measure_peak", measure_peak)
+    run = engine.Run(engine.Plan(["rl", "predict_row"], ["numpy"], [1], 1, "float32", None, 120.0))
+    assert len(list(run.results())) == 2
+    assert run.report["peak"] == {"float32": {"1": 4e9}}
+    for result in run.report["results"]:
+        own = result["comparisons"][0]["chainrule"]
+        assert own["share_of_peak"] == pytest.approx(own["gflops"] / 4)
+
+
 @pytest.mark.parametrize("variant", cr.runtime.variants())
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_peak(variant: str, dtype: str) -> None:

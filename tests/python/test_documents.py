@@ -1,7 +1,8 @@
-"""The documents agree with the code: names in docs/functions.md, links between the pages."""
+"""The documents agree with the code: names in functions.md and the reference, extras, links."""
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -38,6 +39,54 @@ def test_every_elementary_function_is_named():
     text = (ROOT / "docs" / "functions.md").read_text(encoding="utf-8")
     section = text.split("\n## Elementary functions\n", maxsplit=1)[1]
     assert [name for name in _core.math_functions() if f"`{name}`" not in section] == []
+
+
+MODULES = [
+    "chainrule",
+    "chainrule.estimators",
+    "chainrule.exchange",
+    "chainrule.kernels",
+    "chainrule.runtime",
+]
+
+
+def names_in_the_reference() -> set[str]:
+    """Return what the directives of docs/api/ document."""
+    found = set()
+    for page in (ROOT / "docs" / "api").glob("*.md"):
+        module = ""
+        directives = re.findall(
+            r"^\.\. (\w+):: (\S+)\n((?:   .*\n)*)",
+            page.read_text(encoding="utf-8"),
+            flags=re.MULTILINE,
+        )
+        for directive, name, options in directives:
+            if directive not in ("module", "currentmodule", "automodule"):
+                found.add(f"{module}.{name}")
+                continue
+            module = name
+            if directive != "currentmodule":
+                found.add(module)
+            if ":members:" in options:
+                excluded = set(re.findall(r"\w+", options.partition(":exclude-members:")[2]))
+                public = importlib.import_module(module).__all__
+                found |= {f"{module}.{name}" for name in public if name not in excluded}
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_is_in_the_reference(module):
+    public = importlib.import_module(module).__all__
+    assert [n for n in public if f"{module}.{n}" not in names_in_the_reference()] == []
+
+
+def test_every_extra_is_in_the_install_page():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    section = text.split("[project.optional-dependencies]\n")[1].split("\n[")[0]
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    extras = re.findall(r"^(\w+) = \[", section, flags=re.MULTILINE)
+    assert len(extras) > 5
+    assert [extra for extra in extras if f"`{extra}`" not in page] == []
 
 
 def anchors(page: Path) -> set[str]:

@@ -198,6 +198,7 @@ def test_a_file_without_rows(trained: Path, in_folder: Path) -> None:
         (("mean texture", "mean colour"), "t.csv has no column 'mean texture', which the model"),
         (("9.71", "many"), "t.csv, line 21, column 'mean texture': 'many' is not a number"),
         (("2019-03-01", "in spring"), "column 'visit': 'in spring' is not a date as 2026-11-22"),
+        (("2019-03-01", "2019-02-29"), "t.csv, line 9, column 'visit': '2019-02-29' is not a date"),
         (("False", "perhaps"), "column 'smokes': 'perhaps' is not true or false"),
     ],
 )
@@ -209,7 +210,7 @@ def test_tables_that_do_not_fit(
     message: str,
 ) -> None:
     frame = cancer()
-    frame.loc[0, "visit"] = pd.Timestamp("2019-03-01")
+    frame.loc[7, "visit"] = pd.Timestamp("2019-03-01")
     frame.loc[19, "mean texture"] = 9.71
     text = write(frame, in_folder / "t.csv").read_text().replace(*change, 1)
     (in_folder / "t.csv").write_text(text)

@@ -58,7 +58,17 @@ def same(first: Column, second: Column) -> bool:
         (["b", "a ", ""], "categorical", [1, 0, -1], ["a", "b"]),
         (["1970-01-02", "1970-01-01T06:00", ""], "date", [86400, 21600, np.nan], []),
         (["1970-01-01 01:00:00+01:00", "1970-01-02", "2000-02-29"], "date", None, []),
+        (["1600-01-01", "9999-12-31", ""], "date", [-11676096000, 253402214400, np.nan], []),
+        (
+            ["1500-01", "1970-01-01T00:00:00.1234567", "1970-01"],
+            "date",
+            [-14831769600, 0.123456, 0],
+            [],
+        ),
+        (["1970-01-01 ", " 1970-01-01T00:30-01", "1970-01-01"], "date", [0, 5400, 0], []),
         (["2001-02-29", "2001-02-28", "2001-02-27"], "categorical", None, None),
+        (["2001-02-28 24:00", "2001-02-28", "2001-02-27"], "categorical", None, None),
+        (["2001-02-28 06:00+25:00", "2001-02-28", "2001-02-27"], "categorical", None, None),
         (["yes", "no", "1"], "categorical", [2, 1, 0], ["1", "no", "yes"]),
     ],
 )
@@ -75,8 +85,10 @@ def test_types(
 
 
 def test_dates_have_no_zone_but_that_which_they_name(tmp_path: Path) -> None:
-    found = read(tmp_path, column(["1970-01-01 01:00:00+01:00", "1970-01-01 01:00:00"] * 5))
-    np.testing.assert_array_equal(found.columns["x"].values[:2], [0, 3600])
+    texts = ["1970-01-01 01:00:00+01:00", "1970-01-01 01:00:00", "1970-01-01 01:00 -0230"]
+    for cells, seconds in ((texts, [0, 3600, 12600]), (texts[::-1], [12600, 3600, 0])):
+        found = read(tmp_path, column(cells * 4))
+        np.testing.assert_array_equal(found.columns["x"].values[:3], seconds)
 
 
 def test_formats_say_the_same(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from chainrule._command.errors import UsageError, quoted, require
-from chainrule._command.lines import is_date
+from chainrule._command.lines import seconds_of
 from chainrule._command.source import Chunk, Column, Kind, texts_of
 
 __all__ = ["ColumnarSource", "format_of"]
@@ -136,16 +136,11 @@ class ColumnarSource:
         codes = np.asarray(pc.fill_null(encoded.indices, -1)).astype(np.int32)
         distinct = [text.strip() for text in encoded.dictionary.to_pylist()]
         used = set(distinct) - {""} - self._missing
-        if not forced and used and all(is_date(text) for text in used):
-            from chainrule._command.delimited import seconds_of
-
-            seconds = seconds_of(distinct)
-            if not any(
-                np.isnan(s) for s, text in zip(seconds, distinct, strict=True) if text in used
-            ):
-                return Column("date", np.append(seconds, np.nan)[codes])
         known = {text: code for code, text in enumerate(sorted(used))}
         table = np.array([known.get(text, -1) for text in distinct] + [-1], np.int32)
+        seconds = seconds_of(known) if known and not forced else None
+        if seconds is not None:
+            return Column("date", np.append(seconds, np.nan)[table[codes]])
         return Column("categorical", table[codes], list(known))
 
 

@@ -15,8 +15,8 @@ from chainrule._command.lines import (
     find_format,
     find_record,
     find_uneven_record,
-    is_date,
     not_text_error,
+    seconds_of,
     to_number,
 )
 from chainrule._command.source import Chunk, Column, Kind
@@ -24,7 +24,7 @@ from chainrule._command.source import Chunk, Column, Kind
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DelimitedSource", "seconds_of"]
+__all__ = ["DelimitedSource"]
 
 # A chunk is held as text, as what pandas makes of it, and as columns: some 100 MB.
 _CELLS_OF_CHUNK = 2_000_000
@@ -129,10 +129,9 @@ def _column(series: pd.Series[Any], *, forced: bool) -> Column:
         numbers = [to_number(str(value)) for value in distinct]
         if not np.isnan(numbers).any():
             return Column("numeric", _spread(codes, numbers))
-        if all(is_date(str(value)) for value in distinct):
-            seconds = seconds_of(distinct)
-            if not np.isnan(seconds).any():
-                return Column("date", _spread(codes, seconds))
+        seconds = seconds_of(str(value) for value in distinct)
+        if seconds is not None:
+            return Column("date", _spread(codes, seconds))
     texts = [str(value).strip() for value in distinct]
     known = {text: code for code, text in enumerate(sorted(set(texts) - {""}))}
     table = np.array([known.get(text, -1) for text in texts] + [-1], np.int32)
@@ -143,15 +142,3 @@ def _spread(codes: npt.NDArray[Any], values: Any) -> npt.NDArray[np.float64]:
     table = np.append(np.asarray(values, np.float64), np.nan)
     values_of_rows: npt.NDArray[np.float64] = table[codes]  # code -1, missing, is the last
     return values_of_rows
-
-
-def seconds_of(texts: Any) -> npt.NDArray[np.float64]:
-    """Return dates in ISO 8601 as seconds since 1970, NaN for others; UTC unless they say else."""
-    import pandas as pd
-
-    parsed = pd.to_datetime(
-        pd.Series(texts, dtype=object), format="ISO8601", utc=True, errors="coerce"
-    )
-    return np.where(
-        parsed.isna(), np.nan, parsed.dt.as_unit("us").astype("int64").to_numpy(np.float64) / 1e6
-    )

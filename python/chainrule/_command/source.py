@@ -192,12 +192,12 @@ def as_kind(source: Source, name: str, chunk: Chunk, kind: Kind) -> Column:
 
 
 def _first_misfit(column: Column, kind: Kind) -> int:
-    from chainrule._command.lines import is_date, to_number
+    from chainrule._command.lines import seconds_of, to_number
 
     if column.kind == "categorical":
         readers: dict[Kind, Callable[[str], bool]] = {
             "numeric": lambda text: not np.isnan(to_number(text)),
-            "date": is_date,
+            "date": lambda text: seconds_of([text]) is not None,
             "boolean": lambda text: text.lower() in ("true", "false"),
         }
         fits = readers[kind]

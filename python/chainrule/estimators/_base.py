@@ -389,15 +389,17 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         X = self._features(X, self.model_.dtype)
         self._synchronize()
         model, n_threads = self.model_, self.n_threads or 0
+        outputs: npt.NDArray[Any]
         if not issparse(X):
-            return model._network.predict(X, n_threads)
+            outputs = model._network.predict(X, n_threads)
+            return outputs
         # Only so many rows are dense at a time.
         step = block_rows(model)
         blocks: list[npt.NDArray[Any]] = [
             model._network.predict(X[start : start + step].toarray(order="C"), n_threads)
             for start in range(0, X.shape[0], step)
         ]
-        outputs: npt.NDArray[Any] = np.concatenate(blocks)
+        outputs = np.concatenate(blocks)
         return outputs
 
     def _features(self, X: Any, dtype: np.dtype[Any]) -> Any:

@@ -1,7 +1,6 @@
 """Models from and to other libraries: PyTorch, scikit-learn, ONNX, and C.
 
 Each function imports the library that it needs when it is called; none of them is needed to train.
-docs/exchange.md says what each direction keeps.
 """
 
 from __future__ import annotations

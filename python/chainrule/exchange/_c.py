@@ -29,7 +29,7 @@ _TEST_ROWS = 8
 
 
 def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "model") -> str:
-    """Write a model as one C99 file that computes what :meth:`MLP.predict` does, bit for bit.
+    """Write a model as one C99 file with the bits of :meth:`chainrule.MLP.predict`.
 
     The file needs nothing but the standard C library (``fma`` and, for layer normalization,
     ``sqrt`` of ``<math.h>``): no memory is allocated, nothing is kept between calls, and any number

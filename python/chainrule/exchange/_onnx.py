@@ -40,7 +40,7 @@ def to_onnx(
     dtype. Outputs depend on `task`:
 
     None
-        ``outputs``, as :meth:`MLP.predict` has it: logits, values.
+        ``outputs``, as :meth:`chainrule.MLP.predict` has it: logits, values.
     "regressor"
         ``variable``, the same.
     "classifier"

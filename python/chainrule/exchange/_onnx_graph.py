@@ -5,7 +5,7 @@ _onnx.py makes a model file of a graph, _skl2onnx.py a part of a pipeline.
 The nodes are those of opset 13 and later. float32 has an operator of the standard wherever there is
 one. float64 has compositions of basic arithmetic instead of operators whose attributes the standard
 keeps in float32 (LeakyRelu, Elu, Selu) or which onnxruntime does not have in double (Elu, Selu,
-Softplus, Erf).
+Softplus, Erf, and QuickGelu, which it makes of x Sigmoid(x)).
 """
 
 from __future__ import annotations
@@ -162,6 +162,12 @@ def _gelu_tanh(graph: Graph, x: str, parameter: float) -> str:
 
 
 def _silu(graph: Graph, x: str, parameter: float) -> str:
+    if _is_double(graph):
+        # At least until version 1.29, onnxruntime made a QuickGelu of x Sigmoid(x), whose kernel it
+        # has in float32 alone: the model was refused (its issue 32421).
+        z = graph.add("Exp", graph.add("Neg", graph.add("Abs", x)))
+        numerator = _where_positive(graph, x, graph.add("Mul", x, z))
+        return graph.add("Div", numerator, graph.add("Add", z, 1.0))
     return graph.add("Mul", x, graph.add("Sigmoid", x))
 
 

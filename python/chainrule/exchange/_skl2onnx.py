@@ -31,8 +31,8 @@ def register_skl2onnx(
     classifier, regressor : type, optional
         Classes of estimators to register; by default :class:`chainrule.estimators.MLPClassifier`
         and :class:`chainrule.estimators.MLPRegressor`. Fitted ones have ``model_``, an
-        :class:`MLP` whose outputs are logits or values, and ``out_activation_``; classifiers have
-        ``classes_``.
+        :class:`chainrule.MLP` whose outputs are logits or values, and ``out_activation_``;
+        classifiers have ``classes_``.
 
     Raises
     ------

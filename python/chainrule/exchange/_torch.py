@@ -32,8 +32,8 @@ def from_torch(module: nn.Module) -> MLP:
     """Make a model of a PyTorch Sequential (or a single Linear). Needs PyTorch.
 
     Each layer is a Linear, then, where there are any, a LayerNorm or BatchNorm1d, an activation,
-    and a Dropout, in this order, which is that of :class:`Dense`. Sequentials may be nested.
-    Identity is passed over, and so is a Flatten at the beginning, for models take rows.
+    and a Dropout, in this order, which is that of :class:`chainrule.Dense`. Sequentials may be
+    nested. Identity is passed over, and so is a Flatten at the beginning, for models take rows.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ def from_weights(
     activation: str | Activation = "relu",
     output_activation: str | Activation = "identity",
 ) -> MLP:
-    """Make a model of given weights and biases, such as scikit-learn's coefs_ and intercepts_.
+    """Make a model of given weights and biases, such as scikit-learn's ``coefs_``.
 
     Parameters
     ----------

@@ -7,8 +7,6 @@ or write to `out`, and pass infinities and NaN on as IEEE 754 has it.
 activation, ``<loss>(outputs, targets)`` for every loss, ``<optimizer>_step(...)`` for every
 optimizer but L-BFGS, and elementary functions (``exp``, ``tanh``, ...) under their own names.
 
-Examples
---------
 >>> import chainrule as cr
 >>> cr.kernels.leaky_relu_forward([-1.0, 2.0], negative_slope=0.5)
 array([-0.5,  2. ])

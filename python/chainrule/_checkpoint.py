@@ -24,6 +24,9 @@ class Checkpoint:
     both passed since the last one, and at the end of the last epoch. A fit that ends in the middle
     of an epoch (by an exception, by Ctrl-C, by a callback after a step) leaves the one before.
 
+    Among the `callbacks` of an estimator it is written too, but no estimator resumes it: MLP.fit
+    does, as docs/files.md says. What an estimator's `save` writes goes on by `partial_fit`.
+
     Parameters
     ----------
     path : str or os.PathLike

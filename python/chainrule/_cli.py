@@ -66,7 +66,8 @@ def _run(argv: Sequence[str] | None) -> None:
     arguments = build_parser().parse_args(argv)
     if arguments.command is None:
         raise UsageError(
-            "expected a command: train, predict, evaluate, bench or info (see chainrule --help)"
+            "expected a command: train, predict, evaluate, export, bench or info "
+            "(see chainrule --help)"
         )
     run: Callable[[argparse.Namespace], None] = arguments.run
     run(arguments)

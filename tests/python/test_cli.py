@@ -44,7 +44,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "expected a command: train, predict, evaluate, bench or info"),
+        ("", "expected a command: train, predict, evaluate, export, bench or info"),
         ("trian", "invalid choice: 'trian'"),
         ("train --epochs 0", "--epochs: '0': expected a whole number of at least 1"),
         ("train --epochs many", "--epochs: 'many': expected a whole number of at least 1"),

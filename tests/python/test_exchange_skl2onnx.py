@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import chainrule as cr
+from chainrule import estimators
 from chainrule.exchange._onnx_graph import class_labels
 
 
@@ -178,3 +179,31 @@ def test_classes_that_onnx_has_not_are_refused(classes):
     with pytest.raises(TypeError, match="classes must be strings or whole numbers of 64 bits"):
         class_labels(np.array(classes), 2, "classes")
     assert class_labels(np.array([True, False]), 2, "classes").tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        estimators.MLPClassifier(8, loss="binary_cross_entropy"),
+        estimators.MLPRegressor("poisson", 8),
+        estimators.MLPRegressor("gaussian_nll", 8),
+        estimators.MLPRegressor(cr.Quantile([0.1, 0.9]), 8),
+    ],
+    ids=lambda model: str(model.loss),
+)
+def test_losses_of_our_own_estimators(model):
+    """Whose outputs are no predictions yet."""
+    cr.exchange.register_skl2onnx()
+    X, y = datasets.load_iris(return_X_y=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.set_params(max_iter=20, random_state=0).fit(X, y)
+    session = convert(model, X)
+    if hasattr(model, "predict_proba"):
+        labels, probabilities = session.run(None, {"X": X})
+        np.testing.assert_array_equal(labels, model.predict(X))
+        np.testing.assert_allclose(probabilities, model.predict_proba(X), rtol=1e-10)
+        return
+    (got,) = session.run(None, {"X": X})
+    want = model.predict(X)
+    np.testing.assert_allclose(got.reshape(want.shape), want, rtol=1e-10)

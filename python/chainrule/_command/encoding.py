@@ -17,19 +17,29 @@ import numpy.typing as npt
 
 from chainrule._command.source import Column, Kind
 
-__all__ = ["CategoryStep", "DateStep", "Encoding", "NumberStep", "Step", "fit_step"]
+__all__ = [
+    "DAY",
+    "LIMIT",
+    "PERIODS",
+    "CategoryStep",
+    "DateStep",
+    "Encoding",
+    "NumberStep",
+    "Step",
+    "fit_step",
+]
 
 Matrix: TypeAlias = npt.NDArray[np.float32]
 
 # Beyond so many standard deviations a number is a slip or says no more than "very large". One such
 # cell would else move a prediction, or a step of the training, by as much.
-_LIMIT = 10.0
+LIMIT = 10.0
 _MOST_CATEGORIES = 32
 
-_DAY = 86_400.0
-_YEAR = 365.2425 * _DAY
-_WEEK = 7 * _DAY
-_PERIODS = {"year": _YEAR, "week": _WEEK, "day": _DAY}
+DAY = 86_400.0
+_YEAR = 365.2425 * DAY
+_WEEK = 7 * DAY
+PERIODS = {"year": _YEAR, "week": _WEEK, "day": DAY}
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,7 @@ class NumberStep:
         values = np.where(missing, self.fill, column.values)
         values -= self.mean
         values /= self.scale
-        np.clip(values, -_LIMIT, _LIMIT, out=values)
+        np.clip(values, -LIMIT, LIMIT, out=values)
         out[:, 0] = values
         if self.has_indicator:
             out[:, 1] = missing
@@ -100,10 +110,10 @@ class DateStep:
         start = 0
         if self.trend is not None:
             start = self.trend.width
-            self.trend.encode(Column("numeric", column.values / _DAY), out[:, :start])
+            self.trend.encode(Column("numeric", column.values / DAY), out[:, :start])
         seconds = np.where(np.isfinite(column.values), column.values, np.nan)
         for circle in self.circles:
-            angle = seconds * (2 * np.pi / _PERIODS[circle])
+            angle = seconds * (2 * np.pi / PERIODS[circle])
             out[:, start] = np.nan_to_num(np.sin(angle), nan=0.0)
             out[:, start + 1] = np.nan_to_num(np.cos(angle), nan=0.0)
             start += 2
@@ -187,15 +197,15 @@ def fit_step(column: Column, *, orders_rows: bool = False) -> Step | None:
         return _fit_categories(column)
     if column.kind != "date":
         return None if orders_rows else _fit_number(column)
-    trend = None if orders_rows else _fit_number(Column("numeric", column.values / _DAY))
+    trend = None if orders_rows else _fit_number(Column("numeric", column.values / DAY))
     seconds = column.values[np.isfinite(column.values)]
     span = float(np.ptp(seconds)) if len(seconds) else 0.0
     circles = [
         name
         for name in ("year", "week")
-        if span >= _PERIODS[name] or (name == "week" and span >= 2 * _DAY)
+        if span >= PERIODS[name] or (name == "week" and span >= 2 * DAY)
     ]
-    if len(np.unique(seconds % _DAY)) > 1:
+    if len(np.unique(seconds % DAY)) > 1:
         circles.append("day")
     return DateStep(trend, tuple(circles)) if trend is not None or circles else None
 

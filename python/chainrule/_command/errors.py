@@ -35,7 +35,7 @@ def quoted(text: object) -> str:
     return repr(line)
 
 
-def require(what: str, modules: Sequence[str]) -> None:
+def require(what: str, modules: Sequence[str], extra: str = "cli") -> None:
     """Raise CommandError if one of `modules` is not installed.
 
     Parameters
@@ -44,6 +44,8 @@ def require(what: str, modules: Sequence[str]) -> None:
         What needs them, as the user would type it.
     modules : sequence of str
         Import names.
+    extra : str, default "cli"
+        Of the package, which brings them.
     """
     absent = [
         _DISTRIBUTIONS.get(name, name) for name in modules if importlib.util.find_spec(name) is None
@@ -52,5 +54,5 @@ def require(what: str, modules: Sequence[str]) -> None:
         verb = "is" if len(absent) == 1 else "are"
         raise CommandError(
             f"{what} needs {' and '.join(absent)}, which {verb} not installed: "
-            'pip install "chainrule[cli]"'
+            f'pip install "chainrule[{extra}]"'
         )

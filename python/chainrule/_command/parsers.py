@@ -24,6 +24,17 @@ examples:
   chainrule evaluate houses.safetensors more.csv --json scores.json
 """
 
+_EXPORT_NOTES = """\
+formats, by the end of OUTPUT or by --format:
+  onnx   .onnx         a table's columns go in, predictions come out; needs chainrule[onnx]
+  c      .c            the network alone, one C99 file with the bits of predict; it lists its inputs
+  torch  .safetensors  the network alone, a state dictionary for a module that is printed
+
+examples:
+  chainrule export flowers.safetensors flowers.onnx
+  chainrule export houses.safetensors houses.c --name houses
+"""
+
 _BENCH_NOTES = """\
 shapes: rl, tabular, digits, mnist, deep, mid, wide, huge (whole training steps) and predict_row
 (one row through a small network). Without --quick or --full all but wide and huge are measured,
@@ -48,6 +59,7 @@ def build_parser() -> Parser:
     add_train(commands)
     _add_predict(commands)
     _add_evaluate(commands)
+    _add_export(commands)
     _add_bench(commands)
     add_command(
         commands,
@@ -94,6 +106,35 @@ def _add_evaluate(commands: Commands) -> None:
     parser.add_argument("file", metavar="FILE", help="a table with all columns of the training")
     parser.add_argument("--json", metavar="FILE", help="write the scores there, too")
     add_threads(parser)
+    parser.add_argument("--force", action="store_true", help="replace an output that exists")
+    parser.add_argument("--quiet", action="store_true", help="print results only")
+
+
+def _add_export(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "export",
+        _run_export,
+        help="write a model as ONNX, as C, or for PyTorch",
+        description="Write a model for programs that have no chainrule.",
+        epilog=_EXPORT_NOTES,
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", help="what chainrule train, or save of a model, wrote"
+    )
+    parser.add_argument("output", metavar="OUTPUT", help="ends in .onnx, .c or .safetensors")
+    parser.add_argument("--format", choices=["onnx", "c", "torch"], help="whatever OUTPUT ends in")
+    parser.add_argument(
+        "--opset",
+        type=values.integer(1),
+        metavar="N",
+        help="version of ONNX's operators, at least 13 (default: 17)",
+    )
+    parser.add_argument(
+        "--name",
+        metavar="NAME",
+        help="what C names begin with (default: the file's, or model)",
+    )
     parser.add_argument("--force", action="store_true", help="replace an output that exists")
     parser.add_argument("--quiet", action="store_true", help="print results only")
 
@@ -171,6 +212,22 @@ def _run_evaluate(arguments: argparse.Namespace) -> None:
             file=arguments.file,
             json=arguments.json,
             threads=arguments.threads,
+            force=arguments.force,
+            quiet=arguments.quiet,
+        )
+    )
+
+
+def _run_export(arguments: argparse.Namespace) -> None:
+    from chainrule._command.export import ExportOptions, export
+
+    export(
+        ExportOptions(
+            model=arguments.model,
+            output=arguments.output,
+            format=arguments.format,
+            opset=arguments.opset,
+            name=arguments.name,
             force=arguments.force,
             quiet=arguments.quiet,
         )

@@ -23,7 +23,7 @@ from chainrule._command.target import Target
 from chainrule._files import container
 from chainrule._files.model import pack_model, unpack_model
 
-__all__ = ["KIND", "Pipeline", "load", "probabilities"]
+__all__ = ["KIND", "Pipeline", "load", "probabilities", "unpack"]
 
 KIND = "pipeline"
 _PREFIX = "model."
@@ -128,7 +128,7 @@ def load(path: str) -> Pipeline:
     try:
         contents = container.read(path, KIND)
         with container.reading(path):
-            return _unpack(contents.metadata, contents.tensors)
+            return unpack(contents.metadata, contents.tensors)
     except cr.ModelFileError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
@@ -156,7 +156,8 @@ def _step_fields(name: str, step: Step) -> dict[str, Any]:
     return {"type": "category", "column": name, "frequent": step.frequent, "rare": step.rare}
 
 
-def _unpack(metadata: Any, tensors: dict[str, npt.NDArray[Any]]) -> Pipeline:
+def unpack(metadata: Any, tensors: dict[str, npt.NDArray[Any]]) -> Pipeline:
+    """Make a pipeline of what a file holds; ValueError or TypeError for what makes none."""
     fields = container.require_keys(metadata, _FIELDS, "the pipeline")
     if not isinstance(fields["columns"], list) or not fields["columns"]:
         raise ValueError("columns must be a list with one step at least")

@@ -17,10 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arguments
-from .._optimizers import LBFGS
 from . import container
 from .history import pack_history, unpack_history
 from .recipe import from_fields, to_fields
+from .trainer import (
+    FIELDS,
+    TrainerState,
+    pack_trainer,
+    plateau_state,
+    require_float,
+    unpack_trainer,
+)
 
 if TYPE_CHECKING:
     from .._callbacks import EarlyStopping
@@ -28,7 +35,6 @@ if TYPE_CHECKING:
     from .._evaluation import Dataset
     from .._history import History
     from .._loop import Best
-    from .._mlp import MLP
     from .._training import Trainer
 
     Tensors = dict[str, npt.NDArray[Any]]
@@ -36,14 +42,11 @@ if TYPE_CHECKING:
 KIND = "checkpoint"
 
 _FIELDS = (
-    *("call", "first_epoch", "epoch", "step_count", "history", "ended_by_callback"),
-    *("schedule_epochs", "stopping_epochs", "has_best"),
+    *("call", "first_epoch", *FIELDS, "history", "ended_by_callback"),
+    *("stopping_epochs", "has_best"),
 )
-_FLOATS = ("learning_rate", "learning_rate_scale", "schedule_best", "stopping_best")
-_LBFGS = ("lbfgs.s", "lbfgs.y", "lbfgs.inverse_curvature")
+_STOPPING_BEST = "stopping_best"
 _BEST = ("best.parameters", "best.running_statistics")
-# Counts of epochs and steps: what is added to them stays in 64 bits.
-_MOST = 2**62
 
 
 @dataclass(frozen=True)
@@ -51,33 +54,22 @@ class Training:
     """What a checkpoint holds of a training, checked against the trainer that is to go on."""
 
     first_epoch: int  # epochs completed when the fit began that wrote the checkpoint
-    epoch: int
-    step_count: int
-    learning_rate: float
-    learning_rate_scale: float
+    state: TrainerState
     history: History
     ended_by_callback: bool
-    schedule: tuple[float, int] | None  # of ReduceOnPlateau, see Plateau.state
-    stopping: tuple[float, int] | None  # of early stopping
-    tensors: Tensors  # parameters, running statistics, the optimizer's, those of the best epoch
+    stopping: tuple[float, int] | None  # of early stopping, see Plateau.state
+    tensors: Tensors  # parameters, running statistics, those of the best epoch
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+        return self.state.epoch
 
     def restore(self, trainer: Trainer) -> None:
         """Put a trainer and its model where the training stood."""
-        core, model = trainer._core, trainer.model
-        model.parameters[:] = self.tensors["parameters"]
-        model.running_statistics[:] = self.tensors["running_statistics"]
-        for i, state in enumerate(core.states):
-            if state is not None:
-                state[:] = self.tensors[f"optimizer.{i}"]
-        if core.lbfgs_memory is not None:
-            s, y, inverse_curvature = (self.tensors[name] for name in _LBFGS)
-            core.lbfgs_memory = (s, y, inverse_curvature)
-        core.epoch = self.epoch
-        core.step_count = self.step_count
-        core.learning_rate = self.learning_rate
-        core.learning_rate_scale = self.learning_rate_scale
-        if trainer._plateau_schedule is not None and self.schedule is not None:
-            trainer._plateau_schedule.plateau.state = self.schedule
+        trainer.model.parameters[:] = self.tensors["parameters"]
+        trainer.model.running_statistics[:] = self.tensors["running_statistics"]
+        self.state.restore(trainer)
         vars(trainer.history).update(vars(self.history))
 
     def restore_best(self, best: Best) -> None:
@@ -182,37 +174,22 @@ def write(
     best: Best | None,
 ) -> None:
     """Write a training as it stands between two epochs."""
-    core, model = trainer._core, trainer.model
     history, tensors = pack_history(trainer.history)
-    tensors["parameters"] = model.parameters
-    tensors["running_statistics"] = model.running_statistics
-    for i, state in enumerate(core.states):
-        if state is not None:
-            tensors[f"optimizer.{i}"] = state
-    memory = core.lbfgs_memory
-    if memory is not None:
-        tensors |= zip(_LBFGS, memory, strict=True)
+    tensors["parameters"] = trainer.model.parameters
+    tensors["running_statistics"] = trainer.model.running_statistics
+    state, arrays = pack_trainer(trainer)
+    tensors |= arrays
     kept = None if best is None else best.kept
     if kept is not None:
         tensors |= zip(_BEST, kept, strict=True)
-    schedule = trainer._plateau_schedule and trainer._plateau_schedule.plateau.state
     stopping = None if best is None else best.plateau.state
-    floats = (
-        core.learning_rate,
-        core.learning_rate_scale,
-        schedule[0] if schedule else np.nan,
-        stopping[0] if stopping else np.nan,
-    )
-    # As arrays: JSON has no infinity.
-    tensors |= {name: np.array(value) for name, value in zip(_FLOATS, floats, strict=True)}
+    tensors[_STOPPING_BEST] = np.array(stopping[0] if stopping else np.nan)
     metadata = {
         "call": call,
         "first_epoch": first_epoch,
-        "epoch": core.epoch,
-        "step_count": core.step_count,
+        **state,
         "history": history,
         "ended_by_callback": ended_by_callback,
-        "schedule_epochs": schedule and schedule[1],
         "stopping_epochs": stopping and stopping[1],
         "has_best": kept is not None,
     }
@@ -223,60 +200,31 @@ def _unpack(fields: dict[str, Any], tensors: Tensors, trainer: Trainer) -> Train
     """Check the fields and tensors of a checkpoint whose call is the trainer's."""
     model = trainer.model
     history = unpack_history(fields["history"], tensors)
+    state = unpack_trainer(fields, tensors, trainer)
     shapes = {
         "parameters": model.parameters.shape,
         "running_statistics": model.running_statistics.shape,
     }
     if _arguments.boolean(fields["has_best"], "has_best"):
         shapes |= zip(_BEST, [*shapes.values()], strict=True)
-    for i, state in enumerate(trainer._core.states):
-        if state is not None:
-            shapes[f"optimizer.{i}"] = state.shape
     kept = {
         name: container.require_tensor(tensors, name, model.dtype, shape)
         for name, shape in shapes.items()
     }
-    if isinstance(trainer.optimizer, LBFGS):
-        kept |= _lbfgs_memory(tensors, model, trainer.optimizer.history)
-    floats = {
-        name: float(container.require_tensor(tensors, name, np.float64, ())) for name in _FLOATS
-    }
-    others = tensors.keys() - kept.keys() - floats.keys()
+    best = require_float(tensors, _STOPPING_BEST)
+    others = tensors.keys() - kept.keys() - {_STOPPING_BEST}
     if others:
         raise ValueError(f"the checkpoint must have no other tensors, got {sorted(others)}")
-    rates = {name: _arguments.number(floats[name], name, minimum=0.0) for name in _FLOATS[:2]}
-    first_epoch = _arguments.integer(fields["first_epoch"], "first_epoch", 0, _MOST)
-
-    def plateau(name: str, is_kept: bool) -> tuple[float, int] | None:
-        field = f"{name}_epochs"
-        if is_kept:
-            return floats[f"{name}_best"], _arguments.integer(fields[field], field, 0)
-        if fields[field] is not None:
-            raise ValueError(f"{field} must be null, got {fields[field]!r}")
-        return None
-
     return Training(
-        first_epoch=first_epoch,
-        epoch=_arguments.integer(fields["epoch"], "epoch", first_epoch, _MOST),
-        step_count=_arguments.integer(fields["step_count"], "step_count", 0, _MOST),
-        **rates,
+        first_epoch=_arguments.integer(fields["first_epoch"], "first_epoch", 0, state.epoch),
+        state=state,
         history=history,
         ended_by_callback=_arguments.boolean(fields["ended_by_callback"], "ended_by_callback"),
-        schedule=plateau("schedule", trainer._plateau_schedule is not None),
-        stopping=plateau("stopping", fields["call"]["early_stopping"] is not None),
+        stopping=plateau_state(
+            fields["stopping_epochs"],
+            best,
+            "stopping_epochs",
+            fields["call"]["early_stopping"] is not None,
+        ),
         tensors=kept,
     )
-
-
-def _lbfgs_memory(tensors: Tensors, model: MLP, most: int) -> Tensors:
-    s, y, curvature = _LBFGS
-    array = tensors.get(curvature)
-    pairs = 0 if array is None or array.ndim != 1 else array.size
-    if pairs > most:
-        raise ValueError(f"{curvature} must have at most {most} elements, got {pairs}")
-    shape = (pairs, model.parameters.size)
-    return {
-        s: container.require_tensor(tensors, s, model.dtype, shape),
-        y: container.require_tensor(tensors, y, model.dtype, shape),
-        curvature: container.require_tensor(tensors, curvature, np.float64, (pairs,)),
-    }

@@ -30,10 +30,8 @@ Tensors = dict[str, npt.NDArray[Any]]
 
 _FIELDS = ("in_features", "layers", "dtype", "seed", "recipe", "history")
 _SETTINGS = ("l1", "l2", "penalize_biases", "clip_norm", "clip_value", "seed")
-_RECIPE = (
-    *("loss", "optimizer", *_SETTINGS),
-    *("batch_size", "epochs", "shuffle", "validation_fraction", "early_stopping"),
-)
+_OF_FIT = ("batch_size", "epochs", "shuffle", "validation_fraction", "early_stopping")
+_RECIPE = ("loss", "optimizer", *_SETTINGS, *_OF_FIT)
 
 
 def save(model: MLP, path: object) -> None:
@@ -165,23 +163,35 @@ def _views(model: MLP) -> Tensors:
     return views
 
 
-def _unpack_recipe(model: MLP, value: Any) -> dict[str, Any]:
-    fields = container.require_keys(value, _RECIPE, "recipe")
-    settings = Settings.check(
+def unpack_settings(model: MLP, value: Any, what: str) -> Settings:
+    """Make the settings of a training of a model from their fields.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For what makes none.
+    """
+    fields = container.require_keys(value, ("loss", "optimizer", *_SETTINGS), what)
+    return Settings.check(
         model,
         loss=from_fields(fields["loss"], Loss, "loss"),
         optimizer=from_fields(fields["optimizer"], Optimizer, "optimizer"),
         **{name: fields[name] for name in _SETTINGS},
     )
-    fraction = fields["validation_fraction"]
+
+
+def _unpack_recipe(model: MLP, value: Any) -> dict[str, Any]:
+    fields = dict(container.require_keys(value, _RECIPE, "recipe"))
+    of_fit = {name: fields.pop(name) for name in _OF_FIT}
+    fraction = of_fit["validation_fraction"]
     if fraction is not None:
         fraction = _arguments.number(fraction, "validation_fraction", above=0.0, below=1.0)
-    rule = fields["early_stopping"]
+    rule = of_fit["early_stopping"]
     return {
-        **vars(settings),
-        "batch_size": _arguments.integer(fields["batch_size"], "batch_size", 1),
-        "epochs": _arguments.integer(fields["epochs"], "epochs", 1),
-        "shuffle": _arguments.boolean(fields["shuffle"], "shuffle"),
+        **vars(unpack_settings(model, fields, "recipe")),
+        "batch_size": _arguments.integer(of_fit["batch_size"], "batch_size", 1),
+        "epochs": _arguments.integer(of_fit["epochs"], "epochs", 1),
+        "shuffle": _arguments.boolean(of_fit["shuffle"], "shuffle"),
         "validation_fraction": fraction,
         "early_stopping": rule and from_fields(rule, EarlyStopping, "early_stopping"),
     }

@@ -37,6 +37,7 @@ from ._recipe import (
     make_optimizer,
     without_initializer,
 )
+from ._saving import SavedAsFile
 from ._state import pack, unpack
 from ._watch import Plan, Watch, WatchLBFGS
 
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 _AUTOMATIC_BATCH = 200
 
 
-class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Base of the estimators; not used by itself."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {

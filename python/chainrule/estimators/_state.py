@@ -26,7 +26,7 @@ def pack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
         state.pop(name, None)
     state["_network"] = pack_network(estimator.model_)
     trainer = estimator._trainer
-    state["_training"] = None if trainer is None else pack_trainer(trainer)
+    state["_training"] = None if trainer is None else pack_training(trainer)
     return state
 
 
@@ -39,7 +39,7 @@ def unpack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
         estimator._attach(unpack_network(network))
         estimator._trainer = None
         if training is not None:
-            estimator._trainer = unpack_trainer(estimator.model_, training)
+            estimator._trainer = unpack_training(estimator.model_, training)
             if "history_" in state:
                 estimator._trainer.history = state["history_"]
                 estimator.model_.history = state["history_"]
@@ -89,26 +89,22 @@ def _unpack_layer(state: dict[str, Any]) -> Dense:
     return Dense(**fields, activation=activation)
 
 
-def pack_trainer(trainer: Trainer) -> dict[str, Any]:
+def pack_training(trainer: Trainer) -> dict[str, Any]:
     """Return a trainer's settings, which are frozen objects and values, and its numbers."""
-    core = trainer._core
+    from .._files.trainer import pack_trainer
+
+    fields, tensors = pack_trainer(trainer)
     return {
         "settings": dict(vars(trainer._settings)),
-        "states": [None if state is None else state.copy() for state in core.states],
-        "step_count": core.step_count,
-        "epoch": core.epoch,
-        "learning_rate_scale": core.learning_rate_scale,
-        "divides_penalty": core.divides_penalty,
+        "fields": fields,
+        "tensors": {name: array.copy() for name, array in tensors.items()},
     }
 
 
-def unpack_trainer(model: MLP, state: dict[str, Any]) -> Trainer:
-    """Make a trainer of what :func:`pack_trainer` returned."""
+def unpack_training(model: MLP, state: dict[str, Any]) -> Trainer:
+    """Make a trainer of what :func:`pack_training` returned."""
+    from .._files.trainer import unpack_trainer
+
     trainer = Trainer(model, **state["settings"])
-    core = trainer._core
-    for own, kept in zip(core.states, state["states"], strict=True):
-        if own is not None:
-            own[:] = kept
-    for name in ("step_count", "epoch", "learning_rate_scale", "divides_penalty"):
-        setattr(core, name, state[name])
+    unpack_trainer(state["fields"], dict(state["tensors"]), trainer).restore(trainer)
     return trainer

@@ -21,6 +21,8 @@ Task: TypeAlias = Literal["classifier", "multilabel", "regressor"]
 
 DEFAULT_OPSET = 17
 OLDEST_OPSET = 13
+ML_DOMAIN = "ai.onnx.ml"
+_ML_OPSET = 2  # the first one with a LabelEncoder from strings to integers
 _LARGEST_FILE = 2**31 - 2**20  # bytes of parameters; a file has less than 2 GiB
 
 
@@ -101,24 +103,19 @@ def to_onnx(
         _arguments.one_of(task, ("classifier", "multilabel", "regressor"), "task")
     if classes is not None and task != "classifier":
         raise ValueError(f"classes must be None unless task is 'classifier', got task {task!r}")
-    onnx = _import_onnx()
-    newest = int(onnx.defs.onnx_opset_version())
-    opset = _arguments.integer(opset, "opset", OLDEST_OPSET, newest)
-    if model.n_parameters * model.dtype.itemsize > _LARGEST_FILE:
-        raise ValueError(
-            f"model must have less than 2 GiB of parameters, which is what an ONNX file holds, "
-            f"got {model.n_parameters} of {model.dtype}"
-        )
+    onnx = import_onnx()
+    opset = check_onnx(onnx, model, opset)
     graph = Graph(model.dtype)
     outputs = _add_outputs(graph, model, task, classes)
-    proto = _model_proto(onnx, graph, model, outputs, opset)
-    onnx.checker.check_model(proto, full_check=True)
+    inputs: list[Value] = [("X", model.dtype.name, ["batch", model.in_features])]
+    proto = model_proto(onnx, [graph], inputs, outputs, opset, model)
     if path is not None:
         onnx.save_model(proto, path)
     return proto
 
 
-def _import_onnx() -> Any:
+def import_onnx() -> Any:
+    """Return the package onnx."""
     try:
         import onnx
     except ImportError as error:
@@ -128,19 +125,32 @@ def _import_onnx() -> Any:
     return onnx
 
 
-Output: TypeAlias = tuple[str, str, list[str | int]]  # name, kind of element, shape
+def check_onnx(onnx: Any, model: MLP, opset: object) -> int:
+    """Check the argument `opset`, and that a file can hold the model."""
+    newest = int(onnx.defs.onnx_opset_version())
+    checked = _arguments.integer(opset, "opset", OLDEST_OPSET, newest)
+    if model.n_parameters * model.dtype.itemsize > _LARGEST_FILE:
+        raise ValueError(
+            f"model must have less than 2 GiB of parameters, which is what an ONNX file holds, "
+            f"got {model.n_parameters} of {model.dtype}"
+        )
+    return checked
+
+
+# Name, element type ("float32", "float64", "int64" or "string") and shape of an input or output.
+Value: TypeAlias = tuple[str, str, list[str | int]]
 
 
 def _add_outputs(
     graph: Graph, model: MLP, task: Task | None, classes: npt.ArrayLike | None
-) -> list[Output]:
+) -> list[Value]:
     """Add the network and what the task asks for; describe the outputs."""
     n = model.out_features
     logits = add_network(graph, model, "X")
     if task not in ("classifier", "multilabel"):
         name = "variable" if task == "regressor" else "outputs"
         graph.add("Identity", logits, output=name)
-        return [(name, "real", ["batch", n])]
+        return [(name, model.dtype.name, ["batch", n])]
     is_multilabel = task == "multilabel"
     n_probabilities = max(n, 1 if is_multilabel else 2)
     labels = class_labels(
@@ -155,30 +165,44 @@ def _add_outputs(
     kind = "string" if labels.dtype == object else "int64"
     return [
         ("label", kind, ["batch", n] if is_multilabel else ["batch"]),
-        ("probabilities", "real", ["batch", n_probabilities]),
+        ("probabilities", model.dtype.name, ["batch", n_probabilities]),
     ]
 
 
-def _model_proto(
-    onnx: Any, graph: Graph, model: MLP, outputs: list[Output], opset: int
+def model_proto(
+    onnx: Any,
+    graphs: list[Graph],
+    inputs: list[Value],
+    outputs: list[Value],
+    opset: int,
+    model: MLP,
 ) -> ModelProto:
-    helper, types = onnx.helper, onnx.TensorProto
-    real = types.DOUBLE if model.dtype == np.float64 else types.FLOAT
-    kinds = {"real": real, "int64": types.INT64, "string": types.STRING}
-    nodes = [
-        helper.make_node(
-            node.operator, node.inputs, [node.output], name=f"node_{i}", **node.attributes
-        )
-        for i, node in enumerate(graph.nodes)
-    ]
+    """Return a checked ONNX model of the nodes of some graphs, one after the other.
+
+    Names of nodes' outputs and of constants must differ between the graphs; `model` is what the
+    file's properties name.
+    """
+    helper = onnx.helper
+    nodes = [node for graph in graphs for node in graph.nodes]
     opsets = [helper.make_opsetid("", opset)]
+    if any(node.attributes.get("domain") == ML_DOMAIN for node in nodes):
+        opsets.append(helper.make_opsetid(ML_DOMAIN, _ML_OPSET))
     proto: ModelProto = helper.make_model(
         helper.make_graph(
-            nodes,
+            [
+                helper.make_node(
+                    node.operator, node.inputs, [node.output], name=f"node_{i}", **node.attributes
+                )
+                for i, node in enumerate(nodes)
+            ],
             "chainrule",
-            [helper.make_tensor_value_info("X", real, ["batch", model.in_features])],
-            [helper.make_tensor_value_info(n, kinds[kind], shape) for n, kind, shape in outputs],
-            [onnx.numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
+            [_value_info(onnx, value) for value in inputs],
+            [_value_info(onnx, value) for value in outputs],
+            [
+                onnx.numpy_helper.from_array(array, name)
+                for graph in graphs
+                for name, array in graph.constants.items()
+            ],
         ),
         producer_name="chainrule",
         producer_version=_core.__version__,
@@ -189,4 +213,17 @@ def _model_proto(
     helper.set_model_props(
         proto, {"chainrule_version": _core.__version__, "chainrule_model": repr(model)}
     )
+    onnx.checker.check_model(proto, full_check=True)
     return proto
+
+
+def _value_info(onnx: Any, value: Value) -> Any:
+    name, kind, shape = value
+    types = onnx.TensorProto
+    kinds = {
+        "float32": types.FLOAT,
+        "float64": types.DOUBLE,
+        "int64": types.INT64,
+        "string": types.STRING,
+    }
+    return onnx.helper.make_tensor_value_info(name, kinds[kind], shape)

@@ -242,10 +242,21 @@ def _row_mean(graph: Graph, x: str, n: int) -> str:
 # --- what classifiers do with logits -------------------------------------------------------------
 
 
-def add_probabilities(graph: Graph, logits: str, n_outputs: int, is_multilabel: bool) -> str:
-    """Add the probabilities of the classes: both columns where there is one logit."""
+def add_probabilities(
+    graph: Graph, logits: str, n_outputs: int, is_multilabel: bool, one_against_all: bool = False
+) -> str:
+    """Add the probabilities of the classes: both columns where there is one logit.
+
+    With `one_against_all` they are sigmoids divided by their sum, as MLPClassifier has them for
+    binary cross-entropy of three classes and more.
+    """
     if is_multilabel:
         return graph.add("Sigmoid", logits)
+    if one_against_all:
+        sigmoid = graph.add("Sigmoid", logits)
+        total = graph.add("ReduceSum", sigmoid, np.array([1], np.int64), keepdims=1)
+        least = graph.constant(np.array(np.finfo(graph.dtype).tiny))
+        return graph.add("Div", sigmoid, graph.add("Max", total, least))
     if n_outputs > 1:
         return graph.add("Softmax", logits, axis=1)
     positive = graph.add("Sigmoid", logits)
@@ -257,7 +268,7 @@ def add_labels(
 ) -> str:
     """Add the most probable class, the first of several; or, for each label, 1 above 0.5, else 0.
 
-    `classes` are int64 or strings.
+    `classes` are int64 or strings; `probabilities` may be logits unless multilabel.
     """
     if is_multilabel:
         return graph.add(

@@ -9,7 +9,8 @@ import numpy as np
 
 from .. import _arguments
 from ._onnx import OLDEST_OPSET
-from ._onnx_graph import Graph, add_labels, add_network, add_probabilities, class_labels
+from ._onnx_estimator import add_classes, add_values, is_multilabel, labels_of, values_shape
+from ._onnx_graph import Graph, add_network
 
 if TYPE_CHECKING:
     from .._mlp import MLP
@@ -23,7 +24,7 @@ def register_skl2onnx(
     Call it once; ``skl2onnx.to_onnx`` and ``convert_sklearn`` then take the estimators and
     pipelines, searches and ensembles with them. The outputs are those of scikit-learn's own
     estimators there: ``label`` and ``probabilities`` (with the option ``zipmap``), ``variable``
-    of shape (n_samples, n_outputs).
+    of shape (n_samples, n_targets); of several quantiles of several targets one more axis.
 
     Parameters
     ----------
@@ -72,24 +73,15 @@ def register_skl2onnx(
 # --- shapes --------------------------------------------------------------------------------------
 
 
-def _is_multilabel(estimator: Any) -> bool:
-    return bool(estimator.out_activation_ == "logistic" and estimator.model_.out_features > 1)
-
-
-def _labels(estimator: Any) -> Any:
-    classes = np.asarray(estimator.classes_)
-    return class_labels(classes, len(classes), "classes_")
-
-
 def _classifier_shapes(operator: Any) -> None:
     from skl2onnx.common.data_types import Int64TensorType, StringTensorType
 
     estimator = operator.raw_operator
     rows = operator.inputs[0].get_first_dimension()
-    labels = _labels(estimator)
+    labels = labels_of(estimator)
     shape = [rows, len(labels)]
     kind = StringTensorType if labels.dtype == object else Int64TensorType
-    if _is_multilabel(estimator):
+    if is_multilabel(estimator):
         operator.outputs[0].set_type(Int64TensorType(shape))
     else:
         operator.outputs[0].set_type(kind([rows]))
@@ -100,7 +92,7 @@ def _regressor_shapes(operator: Any) -> None:
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
     is_double = isinstance(operator.inputs[0].type, DoubleTensorType)
-    shape = [operator.inputs[0].get_first_dimension(), operator.raw_operator.model_.out_features]
+    shape = [operator.inputs[0].get_first_dimension(), *values_shape(operator.raw_operator)]
     operator.outputs[0].set_type((DoubleTensorType if is_double else FloatTensorType)(shape))
 
 
@@ -155,10 +147,8 @@ def _finish(graph: Graph, scope: Any, container: Any) -> None:
 def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     estimator = operator.raw_operator
     graph, logits = _begin(scope, operator)
-    is_multilabel = _is_multilabel(estimator)
     label, probabilities = (output.full_name for output in operator.outputs)
-    computed = add_probabilities(graph, logits, estimator.model_.out_features, is_multilabel)
-    add_labels(graph, computed, _labels(estimator), is_multilabel, label)
+    computed = add_classes(graph, estimator, logits, label)
     graph.add("Cast", computed, output=probabilities, to=_types(operator, estimator.model_)[1])
     _finish(graph, scope, container)
 
@@ -167,7 +157,7 @@ def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
     graph, outputs = _begin(scope, operator)
     graph.add(
         "Cast",
-        outputs,
+        add_values(graph, operator.raw_operator, outputs),
         output=operator.outputs[0].full_name,
         to=_types(operator, operator.raw_operator.model_)[1],
     )

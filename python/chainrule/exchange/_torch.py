@@ -14,6 +14,7 @@ from .. import _arguments
 from .._layers import Activation, Dense
 from ._coefficients import NORM_EPSILON
 from ._parts import build, layer_activation, layer_arrays, require_model
+from ._sequential import SOFTPLUS_THRESHOLDS
 from ._state_dict import linear_arrays, norm_arrays
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from .._typing import Floats
 
 _MOMENTUM = 0.1  # what batch norm takes of a batch; as in the kernels
-# From these on softplus(x) is x to the last bit but one; PyTorch computes x above its threshold.
-_SOFTPLUS_THRESHOLDS = {"float32": 20.0, "float64": 40.0}
 # The steps of a layer in their order, as a message names them.
 _STEPS = ("Linear", "normalization", "activation", "Dropout")
 
@@ -222,7 +221,7 @@ def _activation(nn: Any, item: Any, place: str, dtype: str) -> Activation | None
             raise _refusal(item, place, f"{parameter} must be at least 0")
         return Activation("leaky_relu" if kind is nn.LeakyReLU else "elu", **{parameter: value})
     if kind is nn.Softplus:
-        least = _SOFTPLUS_THRESHOLDS[dtype]
+        least = SOFTPLUS_THRESHOLDS[dtype]
         if item.beta != 1 or not item.threshold >= least:
             raise _refusal(
                 item, place, f"beta must be 1 and threshold at least {least:g} in {dtype}"
@@ -303,6 +302,6 @@ def _activation_module(nn: Any, activation: Activation, dtype: str) -> Any:
         "mish": nn.Mish,
         "sigmoid": nn.Sigmoid,
         "tanh": nn.Tanh,
-        "softplus": lambda: nn.Softplus(threshold=_SOFTPLUS_THRESHOLDS[dtype]),
+        "softplus": lambda: nn.Softplus(threshold=SOFTPLUS_THRESHOLDS[dtype]),
     }
     return makers[name]()

@@ -13,8 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import safetensors.numpy
-import safetensors.torch
-import torch
 from command_line import fields, run
 from export_cases import (
     ESTIMATORS,
@@ -28,7 +26,6 @@ from export_cases import (
     varied,
 )
 from tables import write
-from torch import nn
 
 import chainrule as cr
 from chainrule._command.pipeline import load
@@ -161,13 +158,17 @@ def test_c_of_an_estimator_names_classes_and_features(tmp_path: Path) -> None:
 # --- PyTorch -------------------------------------------------------------------------------------
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_state_dictionary_and_the_module_that_is_printed(dtype: str, tmp_path: Path) -> None:
+    import safetensors.torch
+    import torch
+
     model = varied(dtype)
     model.save(tmp_path / "model.safetensors")
     result = run("export", "model.safetensors", "net.safetensors", cwd=tmp_path, COLUMNS="80")
     assert result.returncode == 0, result.stderr
-    module = eval(fields(result.stdout)["module"], {"nn": nn})
+    module = eval(fields(result.stdout)["module"], {"nn": torch.nn})
     state = safetensors.torch.load_file(tmp_path / "net.safetensors")
     theirs = cr.exchange.to_state_dict(model)
     assert state.keys() == theirs.keys()
@@ -181,14 +182,17 @@ def test_a_state_dictionary_and_the_module_that_is_printed(dtype: str, tmp_path:
     np.testing.assert_allclose(got, model.predict(x.numpy()), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("activation", [*cr._core.activations()])
 def test_modules_as_text_are_those_of_to_torch(activation: str) -> None:
+    import torch
+
     for norm in (None, "layer", "batch"):
         layers = [cr.Dense(3, activation, 0.25, norm), cr.Dense(2, activation, bias=False)]
         for dtype in ("float32", "float64"):
             model = cr.MLP([4, *layers], dtype=dtype)
             text, state = sequential(model)
-            module = eval(text, {"nn": nn})
+            module = eval(text, {"nn": torch.nn})
             assert str(module) == str(cr.exchange.to_torch(model))
             assert list(module.state_dict()) == list(state)
             assert {p.dtype for p in module.parameters()} == {getattr(torch, dtype)}

@@ -134,8 +134,11 @@ def _add_step(graph: Graph, step: Step, x: str, missing: tuple[str, ...]) -> lis
     is_missing = _is_missing(graph, x)
     for circle in step.circles:
         angle = graph.add("Mul", x, 2 * np.pi / PERIODS[circle])
-        for function in ("Sin", "Cos"):
-            wave = graph.add("Where", is_missing, 0.0, graph.add(function, angle))
+        # cos a = 1 - 2 sin^2(a / 2): onnxruntime 1.23 has no cosine in double.
+        half = graph.add("Sin", graph.add("Mul", angle, 0.5))
+        cosine = graph.add("Sub", 1.0, graph.add("Mul", graph.add("Mul", half, half), 2.0))
+        for turn in (graph.add("Sin", angle), cosine):
+            wave = graph.add("Where", is_missing, 0.0, turn)
             features.append(graph.add("Cast", wave, to=_FLOAT))
     return features
 

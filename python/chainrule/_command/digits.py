@@ -19,6 +19,7 @@ from chainrule._command import figures
 from chainrule._command.comparison import compare
 from chainrule._command.errors import CommandError, require
 from chainrule._command.info import num_threads
+from chainrule._command.options import NetworkOptions
 from chainrule._command.outputs import write_file
 from chainrule._command.picture import check_picture_path, mark
 from chainrule._command.progress import EpochLog
@@ -43,22 +44,11 @@ _FEWEST_EPOCHS, _MOST_EPOCHS = 10, 60
 
 
 @dataclass(frozen=True)
-class DigitsOptions:
-    """The arguments of `chainrule train` without a file; None stands for the default."""
+class DigitsOptions(NetworkOptions):
+    """The arguments of `chainrule train` without a file."""
 
-    test_fraction: float
-    hidden: tuple[int, ...] | None
-    activation: str | None
-    dropout: float | None
-    epochs: int | None
-    batch_size: int | None
-    learning_rate: float | None
-    weight_decay: float | None
-    seed: int
-    threads: int | None
     plot: str
     reference: bool
-    quiet: bool
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,22 @@
-"""The arguments of `chainrule train FILE`, as train_parser.py makes them."""
+"""The arguments of `chainrule train`, as train_parser.py makes them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from chainrule._command.table import Choices
-from chainrule._command.target import Task
+if TYPE_CHECKING:
+    from chainrule._command.table import Choices
+    from chainrule._command.target import Task
 
-__all__ = ["TrainOptions"]
+__all__ = ["NetworkOptions", "TrainOptions"]
 
 
 @dataclass(frozen=True)
-class TrainOptions:
-    """The arguments of `chainrule train FILE`; None stands for a default told from the data."""
+class NetworkOptions:
+    """What goes with a file and without one; None stands for a default told from the data."""
 
-    file: str
-    target: str | None
-    task: Task | None
-    choices: Choices
     test_fraction: float
-    time_column: str | None
     hidden: tuple[int, ...] | None
     activation: str | None
     dropout: float | None
@@ -29,7 +26,18 @@ class TrainOptions:
     weight_decay: float | None
     seed: int
     threads: int | None
+    quiet: bool
+
+
+@dataclass(frozen=True)
+class TrainOptions(NetworkOptions):
+    """The arguments of `chainrule train FILE`."""
+
+    file: str
+    target: str | None
+    task: Task | None
+    choices: Choices
+    time_column: str | None
     output: str | None
     force: bool
     compare: bool
-    quiet: bool

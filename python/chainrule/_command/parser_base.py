@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeAlias
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from chainrule import _arguments
 from chainrule._command import values
 from chainrule._command.errors import UsageError
 
-__all__ = ["Commands", "Parser", "add_command", "add_threads"]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
+__all__ = ["Commands", "Parser", "add_command", "add_threads", "options_of"]
+
+Options = TypeVar("Options", bound="DataclassInstance")
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
@@ -59,3 +64,9 @@ def add_threads(parser: Any) -> None:
         metavar="N",
         help="at most so many; they change no result (default: what chainrule info says)",
     )
+
+
+def options_of(kind: type[Options], arguments: argparse.Namespace, **made: Any) -> Options:
+    """Make options of arguments, by the names of their fields, and of what was made of others."""
+    names = [field.name for field in fields(kind) if field.name not in made]
+    return kind(**{name: getattr(arguments, name) for name in names}, **made)

@@ -7,7 +7,7 @@ import math
 
 from chainrule import _core
 from chainrule._command import values
-from chainrule._command.parser_base import Commands, Parser, add_command, add_threads
+from chainrule._command.parser_base import Commands, Parser, add_command, add_threads, options_of
 from chainrule._command.train_parser import add_train
 
 __all__ = ["build_parser"]
@@ -190,68 +190,27 @@ def _add_bench(commands: Commands) -> None:
 def _run_predict(arguments: argparse.Namespace) -> None:
     from chainrule._command.predict import PredictOptions, predict
 
-    predict(
-        PredictOptions(
-            model=arguments.model,
-            file=arguments.file,
-            output=arguments.output,
-            probabilities=arguments.probabilities,
-            threads=arguments.threads,
-            force=arguments.force,
-            quiet=arguments.quiet,
-        )
-    )
+    predict(options_of(PredictOptions, arguments))
 
 
 def _run_evaluate(arguments: argparse.Namespace) -> None:
     from chainrule._command.evaluate import EvaluateOptions, evaluate
 
-    evaluate(
-        EvaluateOptions(
-            model=arguments.model,
-            file=arguments.file,
-            json=arguments.json,
-            threads=arguments.threads,
-            force=arguments.force,
-            quiet=arguments.quiet,
-        )
-    )
+    evaluate(options_of(EvaluateOptions, arguments))
 
 
 def _run_export(arguments: argparse.Namespace) -> None:
     from chainrule._command.export import ExportOptions, export
 
-    export(
-        ExportOptions(
-            model=arguments.model,
-            output=arguments.output,
-            format=arguments.format,
-            opset=arguments.opset,
-            name=arguments.name,
-            force=arguments.force,
-            quiet=arguments.quiet,
-        )
-    )
+    export(options_of(ExportOptions, arguments))
 
 
 def _run_bench(arguments: argparse.Namespace) -> None:
     from chainrule._command.bench import BenchOptions, bench
 
-    bench(
-        BenchOptions(
-            extent="quick" if arguments.quick else "full" if arguments.full else "usual",
-            shapes=arguments.shapes,
-            peers=arguments.peers,
-            threads=arguments.threads,
-            rounds=arguments.rounds,
-            dtype=arguments.dtype,
-            variant=arguments.variant,
-            timeout=arguments.timeout,
-            json=arguments.json,
-            chart=None if arguments.no_chart else arguments.chart,
-            quiet=arguments.quiet,
-        )
-    )
+    extent = "quick" if arguments.quick else "full" if arguments.full else "usual"
+    chart = None if arguments.no_chart else arguments.chart
+    bench(options_of(BenchOptions, arguments, extent=extent, chart=chart))
 
 
 def _run_info(arguments: argparse.Namespace) -> None:

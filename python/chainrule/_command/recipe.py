@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import chainrule as cr
+from chainrule._command.options import NetworkOptions
 
 __all__ = ["VALIDATION_FRACTION", "Recipe", "choose", "weight_decays"]
 
@@ -52,35 +52,7 @@ class Recipe:
         return cr.AdamW(schedule, weight_decay=self.weight_decay)
 
 
-class Wishes(Protocol):
-    """What the user may say; None where it is left open."""
-
-    @property
-    def hidden(self) -> tuple[int, ...] | None:
-        """Widths of the hidden layers."""
-
-    @property
-    def activation(self) -> str | None:
-        """Of the hidden layers."""
-
-    @property
-    def dropout(self) -> float | None:
-        """Of the hidden layers."""
-
-    @property
-    def learning_rate(self) -> float | None:
-        """At its peak."""
-
-    @property
-    def batch_size(self) -> int | None:
-        """Rows of a step."""
-
-    @property
-    def epochs(self) -> int | None:
-        """At most how many."""
-
-
-def choose(n_rows: int, wishes: Wishes) -> Recipe:
+def choose(n_rows: int, wishes: NetworkOptions) -> Recipe:
     """Fill in what the user left open, by the number of training rows.
 
     The weight decay is the first of `weight_decays`.

@@ -9,7 +9,7 @@ from typing import Any
 from chainrule._command import values
 from chainrule._command.config import read_config
 from chainrule._command.errors import UsageError
-from chainrule._command.parser_base import Commands, Parser, add_command, add_threads
+from chainrule._command.parser_base import Commands, Parser, add_command, add_threads, options_of
 
 __all__ = ["add_train"]
 
@@ -175,42 +175,20 @@ def _run_train(arguments: argparse.Namespace) -> None:
             if arguments.file is None:
                 raise UsageError(f"{option} goes with a file: chainrule train FILE {option} ...")
             raise UsageError(f"{option} goes without a file: chainrule train {option} ...")
-    common = {
-        name: getattr(arguments, name)
-        for name in (
-            *("test_fraction", "hidden", "activation", "dropout", "epochs", "batch_size"),
-            *("learning_rate", "weight_decay", "seed", "threads", "quiet"),
-        )
-    }
     if arguments.file is None:
         from chainrule._command.digits import DigitsOptions, train_digits
 
-        train_digits(
-            DigitsOptions(
-                plot=arguments.plot or "learning_curve.png",
-                reference=arguments.reference is not False,
-                **common,
-            )
-        )
+        plot = arguments.plot or "learning_curve.png"
+        reference = arguments.reference is not False
+        train_digits(options_of(DigitsOptions, arguments, plot=plot, reference=reference))
         return
     from chainrule._command.options import TrainOptions
     from chainrule._command.table import Choices
     from chainrule._command.train import train
 
-    train(
-        TrainOptions(
-            file=arguments.file,
-            target=arguments.target,
-            task=arguments.task,
-            choices=Choices(
-                ignore=tuple(arguments.ignore),
-                categorical=tuple(arguments.categorical),
-                missing=tuple(arguments.missing),
-            ),
-            time_column=arguments.time_column,
-            output=arguments.output,
-            force=arguments.force,
-            compare=arguments.compare,
-            **common,
-        )
+    choices = Choices(
+        ignore=tuple(arguments.ignore),
+        categorical=tuple(arguments.categorical),
+        missing=tuple(arguments.missing),
     )
+    train(options_of(TrainOptions, arguments, choices=choices))

@@ -11,10 +11,12 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "base/aligned_buffer.hpp"
 #include "kernels/lists.hpp"
 #include "ops/loss.hpp"
+#include "ops/precision.hpp"
 
 namespace chainrule::bindings {
 
@@ -80,6 +82,19 @@ int index_of(const List& list, std::string_view name, const char* what) {
     }
   }
   throw py::value_error("unknown " + std::string(what) + " '" + std::string(name) + "'");
+}
+
+template <class T>
+Precision precision_of(std::string_view name) {
+  if (std::is_same_v<T, double> && name == kDoublePrecision) return Precision::kFull;
+  const int index = index_of(kPrecisions, name, "precision");
+  if (std::is_same_v<T, double>) throw py::value_error("float64 has no other precision");
+  return static_cast<Precision>(index);
+}
+template <class T>
+std::string_view name_of(Precision precision) {
+  return std::is_same_v<T, double> ? kDoublePrecision
+                                   : kPrecisions[static_cast<size_t>(precision)];
 }
 
 inline Activation activation_of(std::string_view name) {

@@ -44,6 +44,7 @@ struct BoundMlp {
 
   Mlp<T> mlp;
   AlignedBuffer<T> gradient;
+  Precision precision = Precision::kFull;
   Workspace<T> workspace;
   Team team;
   bool is_in_use = false;                          // read and written with the GIL held

@@ -103,36 +103,45 @@ void register_elementwise(py::module_& module) {
 }
 
 template <class T>
+DenseShape dense_shape(const Array<T>& x, const Array<T>& weight, const std::string& precision) {
+  const int64_t in_features = x.shape(1), out_features = weight.shape(1);
+  return {x.shape(0), in_features, out_features,
+          layer_precision(precision_of<T>(precision), in_features, out_features)};
+}
+
+template <class T>
 void register_dense(py::module_& module) {
   module.def(
       "dense_forward",
       [](const Array<T>& x, const Array<T>& weight, const OptionalArray<T>& bias,
          const std::string& activation, double parameter, OptionalArray<T> preactivation,
-         Array<T> out, int threads) {
+         Array<T> out, const std::string& precision, int threads) {
         const Activation a = activation_of(activation);
+        const DenseShape shape = dense_shape(x, weight, precision);
         T *z = write(preactivation), *y = write(out);
         compute([&] {
           Team team(threads);
-          dense_forward(team, {x.shape(0), x.shape(1), weight.shape(1)}, read(x), read(weight),
-                        read(bias), a, static_cast<T>(parameter), z, y);
+          dense_forward(team, shape, read(x), read(weight), read(bias), a,
+                        static_cast<T>(parameter), z, y);
         });
       },
       "x"_a.noconvert(), "weight"_a.noconvert(), "bias"_a.noconvert(), "activation"_a,
-      "parameter"_a, "preactivation"_a.noconvert(), "out"_a.noconvert(), "threads"_a);
+      "parameter"_a, "preactivation"_a.noconvert(), "out"_a.noconvert(), "precision"_a, "threads"_a);
   module.def(
       "dense_backward",
       [](const Array<T>& grad_preactivation, const Array<T>& x, const Array<T>& weight,
          OptionalArray<T> grad_x, OptionalArray<T> grad_weight, OptionalArray<T> grad_bias,
-         int threads) {
+         const std::string& precision, int threads) {
+        const DenseShape shape = dense_shape(x, weight, precision);
         T *gx = write(grad_x), *gw = write(grad_weight), *gb = write(grad_bias);
         compute([&] {
           Team team(threads);
-          dense_backward(team, {x.shape(0), x.shape(1), weight.shape(1)}, read(grad_preactivation),
-                         read(x), read(weight), gx, gw, gb);
+          dense_backward(team, shape, read(grad_preactivation), read(x), read(weight), gx, gw, gb);
         });
       },
       "grad_preactivation"_a.noconvert(), "x"_a.noconvert(), "weight"_a.noconvert(),
-      "grad_x"_a.noconvert(), "grad_weight"_a.noconvert(), "grad_bias"_a.noconvert(), "threads"_a);
+      "grad_x"_a.noconvert(), "grad_weight"_a.noconvert(), "grad_bias"_a.noconvert(),
+      "precision"_a, "threads"_a);
 }
 
 template <class T>

@@ -63,13 +63,14 @@ bool is_matrix(py::handle x, py::ssize_t columns) {
 
 // The outputs, or None for features that are not finite, if it is to `check`.
 template <class T>
-py::object predict(const BoundMlp<T>& model, const Array<T>& x, int threads, bool check) {
+py::object predict(const BoundMlp<T>& model, const Array<T>& x, int threads, Precision precision,
+                   bool check) {
   Array<T> out({x.shape(0), static_cast<py::ssize_t>(model.mlp.out_features())});
   T* y = write(out);
   Team team;
   const bool is_accepted = compute_interruptible(team, threads, [&] {
     if (check && !team.kernels<T>().all_finite(read(x), x.size())) return false;
-    model.mlp.predict(team, read(x), x.shape(0), y);
+    model.mlp.predict(team, read(x), x.shape(0), y, precision);
     return true;
   });
   return is_accepted ? py::object(std::move(out)) : py::none();
@@ -103,18 +104,22 @@ void register_mlp(py::module_& module, const char* name) {
             self.mlp.initialize(seed);
           },
           "seed"_a)
+      .def_property(
+          "precision", [](const Model& self) { return name_of<T>(self.precision); },
+          [](Model& self, const std::string& name) { self.precision = precision_of<T>(name); })
       .def(
           "predict",
-          [](const Model& self, const Array<T>& x, int threads) {
-            return predict(self, x, threads, false);
+          [](const Model& self, const Array<T>& x, int threads, const std::string& precision) {
+            return predict(self, x, threads, precision_of<T>(precision), false);
           },
-          "x"_a.noconvert(), "threads"_a)
-      // A call for one row costs less than what checks in Python alone would.
+          "x"_a.noconvert(), "threads"_a, "precision"_a)
+      // In the model's precision. A call for one row costs less than what checks in Python alone
+      // would.
       .def(
           "predict_if_valid",
           [](const Model& self, const py::object& x, int threads) {
             return is_matrix<T>(x, self.mlp.in_features())
-                       ? predict(self, py::reinterpret_borrow<Array<T>>(x), threads, true)
+                       ? predict(self, py::reinterpret_borrow<Array<T>>(x), threads, self.precision, true)
                        : py::none();
           },
           "x"_a, "threads"_a)
@@ -125,6 +130,7 @@ void register_mlp(py::module_& module, const char* name) {
             T* y = write(out);
             const InUse<T> use(self);
             self.input = x;
+            self.workspace.precision = self.precision;
             compute_interruptible(self.team, threads, [&] {
               self.workspace.reserve(self.team.template kernels<T>(), x.shape(0), x.shape(1),
                                      self.mlp.layers(), true);
@@ -163,6 +169,7 @@ void register_mlp(py::module_& module, const char* name) {
             const InUse<T> use(self);
             Team team;
             Workspace<T> workspace;
+            workspace.precision = self.precision;
             return compute_interruptible(team, threads, [&] {
               const LossFunction<T> function(loss);
               return self.mlp.loss_and_gradient(

@@ -50,6 +50,7 @@ struct BoundTrainer {
 template <class T, class Function>
 RunResult run_interruptible(BoundTrainer<T>& self, const Function& function) {
   const InUse<T> use(self.model);
+  self.model.precision = self.trainer.precision();
   self.trainer.interrupt().begin(signal_poll());
   const RunResult result = compute(function);
   self.trainer.interrupt().end();
@@ -104,6 +105,11 @@ void register_trainer(py::module_& module, const char* name) {
       .def_property(
           "threads", [](const Bound& self) { return self.trainer.threads; },
           [](Bound& self, int threads) { self.trainer.threads = threads; })
+      .def_property(
+          "precision", [](const Bound& self) { return name_of<T>(self.trainer.precision()); },
+          [](Bound& self, const std::string& name) {
+            self.trainer.set_precision(precision_of<T>(name));
+          })
       .def_property(
           "epoch", [](const Bound& self) { return self.trainer.epoch; },
           [](Bound& self, int64_t epoch) { self.trainer.epoch = epoch; })

@@ -70,7 +70,7 @@ template <class T>
 void print_dense() {
   Team team;
   for (const DenseShape& shape : {DenseShape{37, 29, 43}, DenseShape{130, 1100, 70}}) {
-    const auto [m, k, n] = shape;
+    const auto [m, k, n, precision] = shape;
     const std::vector<T> x = uniform<T>(m * k, 1, -1, 1), w = uniform<T>(k * n, 2, -1, 1),
                          b = uniform<T>(n, 3, -1, 1), g = uniform<T>(m * n, 4, -1, 1);
     std::vector<T> y = g, grad_x = x, grad_w = w, grad_b = b;

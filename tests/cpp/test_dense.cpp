@@ -111,7 +111,7 @@ void check_panels(const DenseShape& shape, const T* x, const T* weight, const T*
     chainrule::pack_transposed_weight(kernels, shape, weight, i, transposed_panels.data());
   }
   const chainrule::Weight<T> packed{weight, panels.data(), transposed_panels.data()};
-  const auto [m, k, n] = shape;
+  const auto [m, k, n, precision] = shape;
   Guarded<T> other_y(m * n), other_grad_x(m * k);
   chainrule::dense_forward<T>(context, shape, x, packed, bias, Activation::identity, T{0}, nullptr,
                               other_y.data());
@@ -124,7 +124,7 @@ void check_panels(const DenseShape& shape, const T* x, const T* weight, const T*
 
 template <class T>
 void check_shape(const DenseShape& shape, bool is_fused) {
-  const auto [m, k, n] = shape;
+  const auto [m, k, n, precision] = shape;
   Team team;
   const Guarded<T> x(m * k, 1), weight(k * n, 2), bias(n, 3), grad_z(m * n, 4);
   Guarded<T> y(m * n), z(m * n), grad_x(m * k), grad_weight(k * n), grad_bias(n);
@@ -233,7 +233,7 @@ void check_continued_sums() {
     CAPTURE(std::string(variant->name));
     chainrule::set_active_variant(variant->name);
     Team team;
-    for (const auto [m, k, n] : kShapes) {
+    for (const auto [m, k, n, precision] : kShapes) {
       CAPTURE(m);
       const Guarded<T> x(m * k, 1), grad_z(m * n, 4);
       Guarded<T> whole(k * n), whole_bias(n), parts(k * n), parts_bias(n);

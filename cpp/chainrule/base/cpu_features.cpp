@@ -8,6 +8,10 @@
 #endif
 #include <cstdint>
 #define CHAINRULE_X86_64 1
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 namespace chainrule {
@@ -47,6 +51,17 @@ uint64_t saved_states() {
 #endif
 }
 
+// Asks for the right to use tiles (Linux 5.16; Documentation/arch/x86/xstate.rst). Other systems
+// are not asked, and have none.
+bool tiles_are_permitted() {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 bool bit(uint32_t word, int index) { return ((word >> index) & 1U) != 0; }
 
 }  // namespace
@@ -64,6 +79,9 @@ CpuFeatures detect_cpu_features() {
   features.avx2 = saves_ymm && fma && bit(extended.ebx, 5);
   features.avx512 = features.avx2 && saves_zmm && bit(extended.ebx, 16) && bit(extended.ebx, 17) &&
                     bit(extended.ebx, 30) && bit(extended.ebx, 31);
+  const bool saves_tiles = (saved & 0x60000) == 0x60000;  // their configuration and their data
+  const bool has_tiles = bit(extended.edx, 22) && bit(extended.edx, 24);  // AMX-BF16, AMX-TILE
+  features.amx = features.avx512 && saves_tiles && has_tiles && tiles_are_permitted();
   return features;
 }
 

@@ -8,11 +8,13 @@
 //  - a sum over columns of a row runs in kVirtualLanes lanes, element i in lane i % kVirtualLanes,
 //    folded by a fixed tree; a sum over rows is one chain in the order of the rows.
 //
-// Only this header, lists.hpp's enumerations and base/random.hpp's philox are shared between the
-// variants' units and the rest.
+// Only this header, bf16_kernels.hpp, lists.hpp's enumerations and base/random.hpp's philox are
+// shared between the variants' units and the rest.
 #pragma once
 
 #include <cstdint>
+
+#include "kernels/bf16_kernels.hpp"
 
 namespace chainrule {
 
@@ -130,6 +132,8 @@ struct KernelTable {
   // `accumulate` is set, else from 0
   void (*column_sums)(const T* x, int64_t rows, int64_t columns, int64_t row_stride, T* sums,
                       bool accumulate);
+
+  const Bf16Kernels* bf16;  // null for double
 
   const ActivationKernels<T>* activations;  // by Activation
   const LossKernel<T>* losses;              // by Loss

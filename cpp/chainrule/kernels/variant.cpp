@@ -3,6 +3,7 @@
 // CHAINRULE_VARIANT_NAME. Everything included here has internal linkage, for the linker keeps one
 // copy of a shared inline function and could keep the one that this machine cannot run.
 #include "kernels/activation-inl.hpp"
+#include "kernels/bf16-inl.hpp"
 #include "kernels/kernel_table.hpp"
 #include "kernels/loops-inl.hpp"
 #include "kernels/loss-inl.hpp"
@@ -74,6 +75,7 @@ constexpr KernelTable<T> kernel_table() {
   table.pack_panel = pack_panel<T>;
   table.pack_transposed_panel = pack_transposed_panel<T>;
   table.column_sums = column_sums<T>;
+  if constexpr (sizeof(T) == sizeof(float)) table.bf16 = &kBf16Kernels;
   table.activations = kActivationKernels<T>;
   table.losses = kLossKernels<T>;
   table.optimizers = kOptimizerKernels<T>;

@@ -21,8 +21,8 @@ void Mlp<T>::for_blocks(Team& team, int64_t rows, size_t first, size_t end,
 }
 
 template <class T>
-DenseShape Mlp<T>::shape(size_t layer, int64_t rows) const {
-  return {rows, layer_inputs(layer), specs_[layer].out_features};
+DenseShape Mlp<T>::shape(const Workspace<T>& workspace, size_t layer, int64_t rows) const {
+  return workspace.layer_shape(layer_inputs(layer), rows, specs_[layer]);
 }
 
 // Whether the forward pass reads a layer's weight from its panels: they have room and enough rows
@@ -31,7 +31,7 @@ template <class T>
 bool Mlp<T>::has_panels(const KernelTable<T>& kernels, const Workspace<T>& workspace,
                         size_t layer) const {
   return !workspace.layers[layer].panels.empty() &&
-         gains_from_panels(kernels, shape(layer, workspace.rows));
+         gains_from_panels(kernels, shape(workspace, layer, workspace.rows));
 }
 
 template <class T>
@@ -52,7 +52,7 @@ void Mlp<T>::pack_weights(Team& team, Workspace<T>& workspace, bool for_forward,
   for_panels(team, parameters_.size() * kElementWork, count_of,
              [&](Context&, size_t layer, int64_t panel) {
                LayerWorkspace<T>& w = workspace.layers[layer];
-               const DenseShape size = shape(layer, workspace.rows);
+               const DenseShape size = shape(workspace, layer, workspace.rows);
                const T* weight = parameter(offsets_[layer].weight);
                const int64_t forward_count = forward_panels(layer);
                if (panel < forward_count) {
@@ -80,7 +80,7 @@ void Mlp<T>::forward_rows(Context& context, Workspace<T>& workspace, size_t laye
                           RowRange rows, MaskIndex masks) const {
   const LayerSpec& spec = specs_[layer];
   LayerWorkspace<T>& w = workspace.layers[layer];
-  const DenseShape size = shape(layer, rows.count);
+  const DenseShape size = shape(workspace, layer, rows.count);
   const bool has_norm = spec.norm != Norm::kNone;
   const int64_t at = rows.first * size.out_features;
   const bool keeps_input = !has_norm && info(spec.activation).saved == Saved::input;
@@ -248,7 +248,7 @@ void Mlp<T>::input_gradient_rows(Context& context, Workspace<T>& workspace, size
                                  RowRange rows, T* grad_x) const {
   T* grad_input = layer == 0 ? grad_x : workspace.layers[layer - 1].gradient.data();
   if (grad_input == nullptr) return;
-  const DenseShape size = shape(layer, rows.count);
+  const DenseShape size = shape(workspace, layer, rows.count);
   dense_input_gradient(
       context, size, workspace.layers[layer].product_gradient + rows.first * size.out_features,
       weight(context, workspace, layer), grad_input + rows.first * size.in_features);
@@ -286,13 +286,14 @@ void Mlp<T>::backward(Team& team, Workspace<T>& workspace, const T* x, T* grad_x
 }
 
 template <class T>
-void Mlp<T>::predict(Team& team, const T* x, int64_t rows, T* out) const {
+void Mlp<T>::predict(Team& team, const T* x, int64_t rows, T* out, Precision precision) const {
   // As many rows at a time as keep the workspace small.
   constexpr int64_t kFewest = 256, kMost = 4096, kElements = int64_t{1} << 22;
   int64_t widths = 0;
   for (const LayerSpec& spec : specs_) widths += spec.out_features;
   const int64_t chunk = std::clamp(kElements / widths, kFewest, kMost);
   Workspace<T> workspace;
+  workspace.precision = precision;
   workspace.reserve(team.kernels<T>(), std::min(rows, chunk), in_features_, specs_, false);
   for (int64_t r = 0; r < rows; r += chunk) {
     const int64_t count = std::min(chunk, rows - r);

@@ -76,7 +76,8 @@ class Mlp {
 
   // out (rows, out_features), some rows at a time; the result of a row does not depend on the
   // others.
-  void predict(Team& team, const T* x, int64_t rows, T* out) const;
+  void predict(Team& team, const T* x, int64_t rows, T* out,
+               Precision precision = Precision::kFull) const;
 
   // Loss of a batch, its flat gradient (penalty included) and, when not null, grad_x. Changes
   // nothing of the network.
@@ -106,7 +107,7 @@ class Mlp {
   LossValue differentiate(Team& team, Workspace<T>& workspace, const BatchPass& batch,
                           T* gradient) const;
   // How many rows of a batch the workspace then holds at a time.
-  int64_t workspace_rows(int64_t rows) const;
+  int64_t workspace_rows(Precision precision, int64_t rows) const;
   void add_group_gradients(const KernelTable<T>& kernels, const Workspace<T>& workspace,
                            int64_t offset, int64_t size, T* gradient) const;
 
@@ -136,7 +137,7 @@ class Mlp {
   static const T* layer_input(const Workspace<T>& workspace, size_t layer, const T* x) {
     return layer == 0 ? x : workspace.layers[layer - 1].output;
   }
-  DenseShape shape(size_t layer, int64_t rows) const;
+  DenseShape shape(const Workspace<T>& workspace, size_t layer, int64_t rows) const;
   // Whether the forward pass through a layer needs all rows before it can go on.
   bool mixes_rows(size_t layer, const Workspace<T>& workspace) const {
     return specs_[layer].norm == Norm::kBatch && workspace.training;
@@ -171,7 +172,8 @@ class Mlp {
   void input_gradient_rows(Context& context, Workspace<T>& workspace, size_t layer, RowRange rows,
                            T* grad_x) const;
   bool has_batch_norm() const;
-  int64_t group_count(int64_t rows) const;
+  int64_t group_count(Precision precision, int64_t rows) const;
+  bool has_bf16(Precision precision) const;
   int64_t most_part_rows() const;
   template <class Body>
   void for_groups(Team& team, Workspace<T>& workspace, int64_t products, const Body& body) const;

@@ -31,11 +31,24 @@ bool Mlp<T>::has_batch_norm() const {
                      [](const LayerSpec& spec) { return spec.norm == Norm::kBatch; });
 }
 
-// How many groups the rows of a batch form, the first ones of equal size; 0: none, the network is
-// not for groups. Depends on sizes alone, as bits do.
 template <class T>
-int64_t Mlp<T>::group_count(int64_t rows) const {
+bool Mlp<T>::has_bf16(Precision precision) const {
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    if (layer_precision(precision, layer_inputs(i), specs_[i].out_features) !=
+        Precision::kFull) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// How many groups the rows of a batch form, the first ones of equal size; 0: none, the network is
+// not for groups, whose few rows would leave the blocks of bf16 terms half empty. Depends on sizes
+// and precision alone, as bits do.
+template <class T>
+int64_t Mlp<T>::group_count(Precision precision, int64_t rows) const {
   if (rows < kFewestRows || parameters_.size() > kMostParameters || has_batch_norm()) return 0;
+  if (has_bf16(precision)) return 0;
   return std::max(std::min(kFewGroups, even_block_count(rows, kGroupRows)),
                   std::min(kMostGroups, even_block_count(rows, kLargeGroupRows)));
 }
@@ -54,9 +67,9 @@ int64_t Mlp<T>::most_part_rows() const {
 
 // Of how many rows of a batch activations are kept.
 template <class T>
-int64_t Mlp<T>::workspace_rows(int64_t rows) const {
+int64_t Mlp<T>::workspace_rows(Precision precision, int64_t rows) const {
   if (has_batch_norm()) return rows;
-  const int64_t groups = group_count(rows);
+  const int64_t groups = group_count(precision, rows);
   return std::min(rows, groups > 0 ? groups * kWalkRows : most_part_rows());
 }
 
@@ -65,7 +78,7 @@ template <class T>
 template <class Body>
 void Mlp<T>::for_groups(Team& team, Workspace<T>& workspace, int64_t products,
                         const Body& body) const {
-  const int64_t rows = workspace.rows, groups = group_count(rows);
+  const int64_t rows = workspace.rows, groups = group_count(workspace.precision, rows);
   workspace.group_gradients.reserve((groups - 1) * parameters_.size());
   for_row_ranges(team, rows, groups, products * rows * parameters_.size(), body);
 }
@@ -88,7 +101,7 @@ void Mlp<T>::group_gradient(Context& context, Workspace<T>& workspace, const T* 
 template <class T>
 void Mlp<T>::add_group_gradients(const KernelTable<T>& kernels, const Workspace<T>& workspace,
                                  int64_t offset, int64_t size, T* gradient) const {
-  for (int64_t group = 1; group < group_count(workspace.rows); ++group) {
+  for (int64_t group = 1; group < group_count(workspace.precision, workspace.rows); ++group) {
     const T* part = workspace.group_gradients.data() + (group - 1) * parameters_.size();
     kernels.add_scaled(T{1}, part + offset, gradient + offset, size);
   }
@@ -108,7 +121,7 @@ void Mlp<T>::layer_gradient(Context& context, Workspace<T>& workspace, size_t la
   if (panel == 0) {
     norm_gradient(context.kernels<T>(), workspace, layer, rows, gradient, continues);
   }
-  const DenseShape size = shape(layer, rows.count);
+  const DenseShape size = shape(workspace, layer, rows.count);
   dense_parameter_gradients<T>(
       context, size, panel,
       workspace.layers[layer].product_gradient + rows.first * size.out_features,
@@ -132,16 +145,16 @@ template <class T>
 void Mlp<T>::part_gradient(Team& team, Workspace<T>& workspace, const T* x, int64_t rows,
                            T* gradient, bool continues) const {
   const KernelTable<T>& kernels = team.kernels<T>();
-  const auto has_many_inputs = [&](size_t layer) {
-    return gradient_panels_size(kernels, shape(layer, rows)) > 0;
+  const auto is_packed = [&](size_t layer) {
+    return gradient_panels_size(kernels, shape(workspace, layer, rows)) > 0;
   };
   const auto count_of = [&](size_t layer) {
-    if (!has_many_inputs(layer)) return parameter_panels(kernels, layer);
+    if (!is_packed(layer)) return parameter_panels(kernels, layer);
     return int64_t{specs_[layer].norm == Norm::kLayer ? 1 : 0};
   };
   for_panels(team, rows * parameters_.size(), count_of,
              [&](Context& context, size_t layer, int64_t panel) {
-               if (has_many_inputs(layer)) {
+               if (is_packed(layer)) {
                  norm_gradient(kernels, workspace, layer, {0, rows}, gradient, continues);
                } else {
                  layer_gradient(context, workspace, layer, panel, x, {0, rows}, gradient,
@@ -149,9 +162,9 @@ void Mlp<T>::part_gradient(Team& team, Workspace<T>& workspace, const T* x, int6
                }
              });
   for (size_t layer = specs_.size(); layer-- > 0;) {
-    if (!has_many_inputs(layer)) continue;
+    if (!is_packed(layer)) continue;
     const Offsets& at = offsets_[layer];
-    const DenseShape size = shape(layer, rows);
+    const DenseShape size = shape(workspace, layer, rows);
     workspace.gradient_panels.reserve(gradient_panels_size(kernels, size));
     dense_parameter_gradients<T>(team, size, workspace.layers[layer].product_gradient,
                                  layer_input(workspace, layer, x), workspace.gradient_panels.data(),
@@ -164,7 +177,7 @@ void Mlp<T>::part_gradient(Team& team, Workspace<T>& workspace, const T* x, int6
 template <class T>
 void Mlp<T>::parameter_gradients(Team& team, Workspace<T>& workspace, const T* x,
                                  T* gradient) const {
-  if (group_count(workspace.rows) == 0) {
+  if (group_count(workspace.precision, workspace.rows) == 0) {
     part_gradient(team, workspace, x, workspace.rows, gradient, false);
     return;
   }
@@ -263,8 +276,8 @@ LossValue Mlp<T>::differentiate_whole(Team& team, Workspace<T>& workspace, const
 template <class T>
 LossValue Mlp<T>::differentiate(Team& team, Workspace<T>& workspace, const BatchPass& batch,
                                 T* gradient) const {
-  const int64_t kept_rows = workspace_rows(batch.rows);
-  const bool has_groups = group_count(batch.rows) > 0;
+  const int64_t kept_rows = workspace_rows(workspace.precision, batch.rows);
+  const bool has_groups = group_count(workspace.precision, batch.rows) > 0;
   workspace.reserve(team.kernels<T>(), kept_rows, in_features_, specs_, true);
   if (!has_groups && kept_rows == batch.rows) {
     return differentiate_whole(team, workspace, batch, gradient);

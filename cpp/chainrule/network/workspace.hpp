@@ -65,32 +65,43 @@ struct Workspace {
   // Room for the weights' panels, which belong to these kernels.
   void reserve_panels(const KernelTable<T>& kernels, int64_t capacity, int64_t in_features,
                       const std::vector<LayerSpec>& specs, bool for_training) {
-    int64_t bytes = 0, inputs = in_features;
-    for (const LayerSpec& spec : specs) {
-      bytes += 2 * panels_size(kernels, {capacity, inputs, spec.out_features}) * int64_t{sizeof(T)};
-      inputs = spec.out_features;
+    const auto shape = [&](size_t layer) {
+      return layer_shape(layer == 0 ? in_features : specs[layer - 1].out_features, capacity,
+                         specs[layer]);
+    };
+    int64_t bytes = 0;
+    for (size_t i = 0; i < specs.size(); ++i) {
+      if (shape(i).precision != Precision::kFull) continue;
+      bytes += 2 * panels_size(kernels, shape(i)) * int64_t{sizeof(T)};
     }
-    if (bytes > kMaxPanelBytes) {
-      // Those of other kernels, whose panels were narrower, may be there.
-      for (LayerWorkspace<T>& layer : layers) {
+    for (size_t i = 0; i < specs.size(); ++i) {
+      LayerWorkspace<T>& layer = layers[i];
+      if (!has_room_for_panels(shape(i).precision, bytes)) {
+        // Those of other kernels, whose panels were narrower, may be there.
         layer.panels = {};
         layer.transposed_panels = {};
+        continue;
       }
-      return;
-    }
-    inputs = in_features;
-    for (size_t i = 0; i < specs.size(); ++i) {
-      const DenseShape shape{capacity, inputs, specs[i].out_features};
-      if (gains_from_panels(kernels, shape)) layers[i].panels.reserve(panels_size(kernels, shape));
+      if (gains_from_panels(kernels, shape(i))) {
+        layer.panels.reserve(panels_size(kernels, shape(i)));
+      }
       if (for_training && i > 0) {
-        layers[i].transposed_panels.reserve(transposed_panels_size(kernels, shape));
+        layer.transposed_panels.reserve(transposed_panels_size(kernels, shape(i)));
       }
-      inputs = specs[i].out_features;
     }
+  }
+
+  // Of a layer of those inputs in this pass.
+  DenseShape layer_shape(int64_t in_features, int64_t batch_size, const LayerSpec& spec) const {
+    return {batch_size, in_features, spec.out_features,
+            layer_precision(precision, in_features, spec.out_features)};
   }
 
   // Where the caller of backward writes the gradient with respect to the outputs.
   T* output_gradient() { return layers.back().gradient.data(); }
+
+  // Of the products of the passes to come.
+  Precision precision = Precision::kFull;
 
   std::vector<LayerWorkspace<T>> layers;
   AlignedBuffer<T> gradient_panels;  // of the layer at hand, see ops/dense.hpp

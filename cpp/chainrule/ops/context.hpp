@@ -20,6 +20,10 @@ inline constexpr int64_t kPanelRowBytes = 2 * 64;
 // two long, from sharing cache sets.
 inline constexpr int64_t kBlockBytes = int64_t{1} << 20, kBlockPadBytes = 64;
 
+// Of a product of bf16 terms: a strip of the right operand over a stretch of k, and the left
+// operand's strips over the same stretch.
+inline constexpr int64_t kBf16StripBytes = int64_t{64} << 10, kBf16LeftBytes = int64_t{512} << 10;
+
 // A cache line of its own: each thread writes to its context after every panel.
 class alignas(64) Context {
  public:
@@ -47,10 +51,21 @@ class alignas(64) Context {
     block_.reserve_scratch(kBlockScratchBytes);
     return reinterpret_cast<T*>(block_.data());
   }
-  // Both at once, before threads that may not throw.
+  // And for these.
+  std::byte* bf16_left() {
+    bf16_left_.reserve_scratch(kBf16LeftBytes);
+    return bf16_left_.data();
+  }
+  std::byte* bf16_right() {
+    bf16_right_.reserve_scratch(kBf16StripBytes);
+    return bf16_right_.data();
+  }
+  // All at once, before threads that may not throw.
   void reserve_scratch() {
     panel_.reserve_scratch(kPanelBytes);
     block_.reserve_scratch(kBlockScratchBytes);
+    bf16_left_.reserve_scratch(kBf16LeftBytes);
+    bf16_right_.reserve_scratch(kBf16StripBytes);
   }
 
   // Asks for a stop after `work` more multiply-adds; reads the clock only after many of them.
@@ -72,7 +87,7 @@ class alignas(64) Context {
   Interrupt* interrupt_ = nullptr;
   bool may_poll_ = true;
   int64_t work_ = 0;
-  AlignedBuffer<std::byte> panel_, block_;
+  AlignedBuffer<std::byte> panel_, block_, bf16_left_, bf16_right_;
 };
 
 }  // namespace chainrule

@@ -2,41 +2,30 @@
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 
 #include "kernels/registry.hpp"
+#include "ops/bf16_product.hpp"
+#include "ops/operand.hpp"
 
 namespace chainrule {
 namespace {
 
-// One operand as it lies in memory: element (i, j) is data[i * row_stride + j * column_stride].
-template <class T>
-struct Operand {
-  const T* data;
-  int64_t row_stride, column_stride;
-};
-
-// A row-major matrix with rows of `columns` elements, and its transpose.
-template <class T>
-Operand<T> matrix(const T* data, int64_t columns) {
-  return {data, columns, 1};
-}
-template <class T>
-Operand<T> transposed(const T* data, int64_t columns) {
-  return {data, 1, columns};
-}
-
-// The result: row-major, and what its elements start from.
-template <class T>
-struct Result {
-  T* data;
-  int64_t row_stride;
-  const T* bias = nullptr;  // a row of starts; null: zeros
-  bool continues = false;   // starts from what is there
-};
-
 // Rows of a matrix this far apart share few cache sets, so that a panel read again and again is
 // worth packing once several tiles of rows use it.
 constexpr int64_t kFarApartBytes = 512, kTilesToGain = 4;
+
+template <class T>
+bool is_bf16(Precision precision) {
+  return std::is_same_v<T, float> && precision != Precision::kFull;
+}
+
+// Elements of the packed panels of B (k x n).
+template <class T>
+int64_t packed_size(const KernelTable<T>& kernels, Precision precision, int64_t k, int64_t n) {
+  return is_bf16<T>(precision) ? bf16_packed_size(*kernels.bf16, precision, k, n)
+                               : k * panel_count(kernels, n) * kernels.panel_columns;
+}
 
 template <class T>
 bool gains_from_packing(const KernelTable<T>& kernels, int64_t rows, int64_t row_stride) {
@@ -142,9 +131,15 @@ void blocked_product(Context& context, int64_t m, int64_t n, int64_t k, const Op
 // Panel by panel of C's columns, and within it by blocks of k, whose chains continue where the last
 // block's ended, so that blocking changes no bit. A transposed panel is always packed.
 template <class T>
-void product(Context& context, int64_t m, int64_t n, int64_t k, const Operand<T>& a,
-             const Operand<T>& b, const T* panels, const Result<T>& c) {
+void product(Context& context, Precision precision, int64_t m, int64_t n, int64_t k,
+             const Operand<T>& a, const Operand<T>& b, const T* panels, const Result<T>& c) {
   const KernelTable<T>& kernels = context.kernels<T>();
+  if (is_bf16<T>(precision)) {
+    if constexpr (std::is_same_v<T, float>) {
+      bf16_product(context, precision, m, n, k, a, b, panels, c);
+    }
+    return;
+  }
   if (k > 0 && gains_from_copy(kernels, m, n, std::max(a.row_stride, a.column_stride))) {
     blocked_product(context, m, n, k, a, b, panels, c);
     return;
@@ -165,13 +160,25 @@ void product(Context& context, int64_t m, int64_t n, int64_t k, const Operand<T>
   }
 }
 
-// Rows of a large weight gradient that make a piece.
-constexpr int64_t kGradientRows = 128;
+// Rows of a large weight gradient that make a piece; of bf16 terms so many that they are whole
+// strips in every variant.
+constexpr int64_t kGradientRows = 128, kBf16GradientRows = 96;
+// Rows of a batch whose gradient is packed as bf16 terms at a time; whole blocks of steps, so that
+// it changes no bit.
+constexpr int64_t kBf16GradientSteps = 4096;
+// From so many rows on there are several blocks of them, which use the same packed weight.
+constexpr int64_t kBf16RowsToGain = 32;
 
 // One of the panels of B (k x n), which lie one after the other.
 template <class T>
-void pack_one(const KernelTable<T>& kernels, const Operand<T>& b, int64_t k, int64_t n,
-              int64_t panel, T* panels) {
+void pack_one(const KernelTable<T>& kernels, Precision precision, const Operand<T>& b, int64_t k,
+              int64_t n, int64_t panel, T* panels) {
+  if (is_bf16<T>(precision)) {
+    if constexpr (std::is_same_v<T, float>) {
+      bf16_pack(*kernels.bf16, precision, k, n, b, panel, panels);
+    }
+    return;
+  }
   const int64_t width = kernels.panel_columns, j = panel * width;
   pack_block(kernels, {b.data + j * b.column_stride, b.row_stride, b.column_stride}, k,
              std::min(width, n - j), panels + j * k);
@@ -189,7 +196,7 @@ bool is_narrow(const KernelTable<T>& kernels, int64_t n) {
 template <class T>
 void narrow_weight_gradient(Context& context, const DenseShape& shape, const T* grad_z, const T* x,
                             T* grad_weight, bool continues) {
-  const auto [m, k, n] = shape;
+  const auto [m, k, n, precision] = shape;
   constexpr int64_t kMostColumns = kPanelRowBytes / int64_t{sizeof(T)};
   std::array<T, 5 * kMostColumns / 8 * kMostColumns> rows;
   const int64_t width = context.kernels<T>().panel_columns;
@@ -200,7 +207,7 @@ void narrow_weight_gradient(Context& context, const DenseShape& shape, const T* 
         rows[static_cast<size_t>(j * width + r)] = grad_weight[(i + r) * n + j];
       }
     }
-    product<T>(context, n, count, m, transposed(grad_z, n), matrix(x + i, k), nullptr,
+    product<T>(context, precision, n, count, m, transposed(grad_z, n), matrix(x + i, k), nullptr,
                {rows.data(), width, nullptr, continues});
     if (context.stop_requested()) return;
     for (int64_t r = 0; r < count; ++r) {
@@ -220,46 +227,48 @@ int64_t panel_count(const KernelTable<T>& kernels, int64_t columns) {
 
 template <class T>
 int64_t panels_size(const KernelTable<T>& kernels, const DenseShape& shape) {
-  return shape.in_features * panel_count(kernels, shape.out_features) * kernels.panel_columns;
+  return packed_size(kernels, shape.precision, shape.in_features, shape.out_features);
 }
 
 template <class T>
 int64_t transposed_panels_size(const KernelTable<T>& kernels, const DenseShape& shape) {
-  return shape.out_features * panel_count(kernels, shape.in_features) * kernels.panel_columns;
+  return packed_size(kernels, shape.precision, shape.out_features, shape.in_features);
 }
 
 template <class T>
 bool gains_from_panels(const KernelTable<T>& kernels, const DenseShape& shape) {
+  if (is_bf16<T>(shape.precision)) return shape.batch_size >= kBf16RowsToGain;
   return gains_from_packing(kernels, shape.batch_size, shape.out_features);
 }
 
 template <class T>
 void pack_weight(const KernelTable<T>& kernels, const DenseShape& shape, const T* weight,
                  int64_t panel, T* panels) {
-  pack_one(kernels, matrix(weight, shape.out_features), shape.in_features, shape.out_features,
-           panel, panels);
+  pack_one(kernels, shape.precision, matrix(weight, shape.out_features), shape.in_features,
+           shape.out_features, panel, panels);
 }
 
 template <class T>
 void pack_transposed_weight(const KernelTable<T>& kernels, const DenseShape& shape, const T* weight,
                             int64_t panel, T* panels) {
-  pack_one(kernels, transposed(weight, shape.out_features), shape.out_features, shape.in_features,
-           panel, panels);
+  pack_one(kernels, shape.precision, transposed(weight, shape.out_features), shape.out_features,
+           shape.in_features, panel, panels);
 }
 
 template <class T>
 void dense_forward(Context& context, const DenseShape& shape, const T* x, const Weight<T>& weight,
                    const T* bias, Activation activation, T parameter, T* preactivation, T* y) {
-  const auto [m, k, n] = shape;
+  const auto [m, k, n, precision] = shape;
   const KernelTable<T>& kernels = context.kernels<T>();
   T* z = preactivation != nullptr ? preactivation : y;
-  if (n == 1 && m >= kernels.panel_columns) {
+  if (n == 1 && m >= kernels.panel_columns && !is_bf16<T>(precision)) {
     // As a row: z^T = b + w^T x^T fills whole vectors, with the same chains.
     std::fill_n(z, m, bias != nullptr ? *bias : T{0});
-    product<T>(context, 1, m, k, matrix(weight.data, k), transposed(x, k), nullptr,
+    product<T>(context, precision, 1, m, k, matrix(weight.data, k), transposed(x, k), nullptr,
                {z, m, nullptr, true});
   } else {
-    product<T>(context, m, n, k, matrix(x, k), matrix(weight.data, n), weight.panels, {z, n, bias});
+    product<T>(context, precision, m, n, k, matrix(x, k), matrix(weight.data, n), weight.panels,
+               {z, n, bias});
   }
   if (activation != Activation::identity || z != y) {
     kernels.activations[static_cast<int>(activation)].forward(z, y, m * n, parameter);
@@ -269,8 +278,8 @@ void dense_forward(Context& context, const DenseShape& shape, const T* x, const 
 template <class T>
 void dense_input_gradient(Context& context, const DenseShape& shape, const T* grad_z,
                           const Weight<T>& weight, T* grad_x) {
-  const auto [m, k, n] = shape;
-  product<T>(context, m, k, n, matrix(grad_z, n), transposed(weight.data, n),
+  const auto [m, k, n, precision] = shape;
+  product<T>(context, precision, m, k, n, matrix(grad_z, n), transposed(weight.data, n),
              weight.transposed_panels, {grad_x, k});
 }
 
@@ -278,7 +287,7 @@ template <class T>
 void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t panel,
                                const T* grad_z, const T* x, T* grad_weight, T* grad_bias,
                                bool continues) {
-  const auto [m, k, n] = shape;
+  const auto [m, k, n, precision] = shape;
   const KernelTable<T>& kernels = context.kernels<T>();
   const int64_t first = panel * kernels.panel_columns;
   const int64_t columns = std::min(kernels.panel_columns, n - first);
@@ -289,15 +298,18 @@ void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_
   if (is_narrow(kernels, n)) {
     narrow_weight_gradient(context, shape, grad_z, x, grad_weight, continues);
   } else {
-    product<T>(context, k, columns, m, transposed(x, k), matrix(grad_z + first, n), nullptr,
+    product<T>(context, precision, k, columns, m, transposed(x, k), matrix(grad_z + first, n), nullptr,
                {grad_weight + first, n, nullptr, continues});
   }
 }
 
 template <class T>
 int64_t gradient_panels_size(const KernelTable<T>& kernels, const DenseShape& shape) {
-  const auto [m, k, n] = shape;
-  const int64_t size = m * panel_count(kernels, n) * kernels.panel_columns;
+  const auto [m, k, n, precision] = shape;
+  if (is_bf16<T>(precision)) {
+    return packed_size(kernels, precision, std::min(m, kBf16GradientSteps), n);
+  }
+  const int64_t size = packed_size(kernels, precision, m, n);
   const bool fits = size * int64_t{sizeof(T)} <= kMaxPanelBytes;
   return fits && gains_from_copy(kernels, k, n, k) ? size : 0;
 }
@@ -305,29 +317,41 @@ int64_t gradient_panels_size(const KernelTable<T>& kernels, const DenseShape& sh
 template <class T>
 void dense_parameter_gradients(Team& team, const DenseShape& shape, const T* grad_z, const T* x,
                                T* panels, T* grad_weight, T* grad_bias, bool continues) {
-  const auto [m, k, n] = shape;
+  const auto [m, k, n, precision] = shape;
   const KernelTable<T>& kernels = team.kernels<T>();
-  team.run(panel_count(kernels, n), m * n * kElementWork, [&](Context& context, int64_t panel) {
-    dense_parameter_gradients<T>(context, shape, panel, grad_z, x, nullptr, grad_bias, continues);
-    pack_one(kernels, matrix(grad_z, n), m, n, panel, panels);
-    context.stop_requested(m * kernels.panel_columns * kElementWork);
-  });
-  const int64_t count = (k + kGradientRows - 1) / kGradientRows;
-  team.run(count, m * n * k, [&](Context& context, int64_t block) {
-    const int64_t first = block * kGradientRows;
-    product<T>(context, std::min(kGradientRows, k - first), n, m, transposed(x + first, k),
-               matrix(grad_z, n), panels, {grad_weight + first * n, n, nullptr, continues});
-  });
+  const int64_t most_steps = is_bf16<T>(precision) ? kBf16GradientSteps : m;
+  const int64_t piece = is_bf16<T>(precision) ? kBf16GradientRows : kGradientRows;
+  int64_t done = 0;
+  do {  // once for a batch of no rows too, to write the start
+    const int64_t steps = std::min(most_steps, m - done);
+    const T *g = grad_z + done * n, *inputs = x + done * k;
+    const bool goes_on = continues || done > 0;
+    team.run(panel_count(kernels, n), steps * n * kElementWork,
+             [&](Context& context, int64_t panel) {
+               dense_parameter_gradients<T>(context, {steps, k, n}, panel, g, inputs, nullptr,
+                                            grad_bias, goes_on);
+               pack_one(kernels, precision, matrix(g, n), steps, n, panel, panels);
+               context.stop_requested(steps * kernels.panel_columns * kElementWork);
+             });
+    team.run((k + piece - 1) / piece, steps * n * k, [&](Context& context, int64_t block) {
+      const int64_t first = block * piece;
+      product<T>(context, precision, std::min(piece, k - first), n, steps,
+                 transposed(inputs + first, k), matrix(g, n), panels,
+                 {grad_weight + first * n, n, nullptr, goes_on});
+    });
+    done += steps;
+  } while (done < m && !team.interrupt().is_stopped());
 }
 
 template <class T>
 void dense_forward(Team& team, const DenseShape& shape, const T* x, const T* weight, const T* bias,
                    Activation activation, T parameter, T* preactivation, T* y) {
-  const auto [m, k, n] = shape;
+  const auto [m, k, n, precision] = shape;
   const KernelTable<T>& kernels = team.kernels<T>();
   AlignedBuffer<T> panels;
   const int64_t size = panels_size(kernels, shape);
-  if (gains_from_panels(kernels, shape) && size * int64_t{sizeof(T)} <= kMaxPanelBytes) {
+  if (gains_from_panels(kernels, shape) &&
+      has_room_for_panels(precision, size * int64_t{sizeof(T)})) {
     panels = AlignedBuffer<T>(size);
     team.run(panel_count(kernels, n), k * n * kElementWork, [&](Context&, int64_t panel) {
       pack_weight(kernels, shape, weight, panel, panels.data());
@@ -337,7 +361,7 @@ void dense_forward(Team& team, const DenseShape& shape, const T* x, const T* wei
   for_row_blocks(team, m, k * n * int64_t{sizeof(T)}, m * n * (k + kElementWork),
                  [&](Context& context, RowRange rows) {
                    T* z = preactivation == nullptr ? nullptr : preactivation + rows.first * n;
-                   dense_forward(context, {rows.count, k, n}, x + rows.first * k, packed, bias,
+                   dense_forward(context, {rows.count, k, n, precision}, x + rows.first * k, packed, bias,
                                  activation, parameter, z, y + rows.first * n);
                  });
 }
@@ -345,7 +369,7 @@ void dense_forward(Team& team, const DenseShape& shape, const T* x, const T* wei
 template <class T>
 void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const T* x,
                     const T* weight, T* grad_x, T* grad_weight, T* grad_bias) {
-  const auto [m, k, n] = shape;
+  const auto [m, k, n, precision] = shape;
   const KernelTable<T>& kernels = team.kernels<T>();
   const int64_t gradient_size = gradient_panels_size(kernels, shape);
   if (grad_weight != nullptr && gradient_size > 0) {
@@ -361,7 +385,7 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
   if (grad_x == nullptr) return;
   AlignedBuffer<T> panels;
   const int64_t size = transposed_panels_size(kernels, shape);
-  if (m > 1 && size * int64_t{sizeof(T)} <= kMaxPanelBytes) {
+  if (m > 1 && has_room_for_panels(precision, size * int64_t{sizeof(T)})) {
     panels = AlignedBuffer<T>(size);
     team.run(panel_count(kernels, k), k * n * kElementWork, [&](Context&, int64_t panel) {
       pack_transposed_weight(kernels, shape, weight, panel, panels.data());
@@ -370,7 +394,7 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
   const Weight<T> packed{weight, nullptr, panels.data()};
   for_row_blocks(team, m, k * n * int64_t{sizeof(T)}, m * n * k,
                  [&](Context& context, RowRange rows) {
-                   dense_input_gradient(context, {rows.count, k, n}, grad_z + rows.first * n,
+                   dense_input_gradient(context, {rows.count, k, n, precision}, grad_z + rows.first * n,
                                         packed, grad_x + rows.first * k);
                  });
 }

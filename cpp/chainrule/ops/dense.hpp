@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "kernels/lists.hpp"
+#include "ops/precision.hpp"
 #include "ops/row_blocks.hpp"
 #include "ops/team.hpp"
 
@@ -16,6 +17,7 @@ namespace chainrule {
 
 struct DenseShape {
   int64_t batch_size, in_features, out_features;
+  Precision precision = Precision::kFull;  // of the products, not kAuto
 };
 
 // A weight, and its panels when a caller that uses it for many rows has packed them; they change
@@ -28,8 +30,12 @@ struct Weight {
 };
 
 // A network's or a layer's weights of more bytes, or a layer's gradient, are packed piece by piece
-// where they are used.
+// where they are used; but weights that are bf16 terms never, for which packing is more work.
 inline constexpr int64_t kMaxPanelBytes = int64_t{48} << 20;
+
+inline bool has_room_for_panels(Precision precision, int64_t bytes) {
+  return precision != Precision::kFull || bytes <= kMaxPanelBytes;
+}
 
 // Elements of the packed panels of a weight, and whether dense_forward gains from them.
 // dense_input_gradient always does. Panels belong to the kernels that they were packed with.
@@ -60,7 +66,7 @@ template <class T>
 void dense_input_gradient(Context& context, const DenseShape& shape, const T* grad_z,
                           const Weight<T>& weight, T* grad_x);
 
-// grad_weight = x^T grad_z and grad_bias = column sums of grad_z, each unless it is null, for the
+// Of float32 products. grad_weight = x^T grad_z and grad_bias = column sums of grad_z, each unless it is null, for the
 // columns of a panel, 0 .. panel_count(out_features) - 1. The sums start from 0 or, where
 // `continues` is set, from what is there: over the rows of a batch in one call or in several they
 // are the same chains.
@@ -69,9 +75,9 @@ void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_
                                const T* grad_z, const T* x, T* grad_weight, T* grad_bias,
                                bool continues = false);
 
-// The same for all columns of a layer of many inputs, whose rows in x lie far apart, the work
-// divided among a team. `panels` has room for gradient_panels_size elements; 0: the layer is
-// none of these.
+// The same for all columns of a layer of many inputs, whose rows in x lie far apart, or of products
+// of bf16 terms, the work divided among a team. `panels` has room for gradient_panels_size elements;
+// 0: the layer is none of these.
 template <class T>
 int64_t gradient_panels_size(const KernelTable<T>& kernels, const DenseShape& shape);
 template <class T>

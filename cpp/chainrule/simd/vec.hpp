@@ -21,6 +21,9 @@
 //   is_nan(a)
 //   m & n, m | n, !m, all(m), any(m), select(m, if_true, if_false)
 //   transpose(rows)                      the square of kLanes vectors, in place
+//   round_to_bf16(a)                     float alone: the nearest number of 8 significant bits, ties
+//                                        to even; the largest one for what would become infinite; a
+//                                        is finite
 //   For the functions of math.hpp:
 //   power_of_two(t)                      2^n for t = PowerShift<T>::kBiased + n, n integral, 2^n
 //                                        normal
@@ -93,6 +96,16 @@ template <>
 struct PowerShift<double> {
   static constexpr double kPlain = 6755399441055744.0;
   static constexpr double kBiased = 6755399441056767.0;
+};
+
+// The integers of round_to_bf16: half a unit of bf16's last place less one, the bits that stay, and
+// the largest bf16.
+struct Bf16Bits {
+  static constexpr int kDropped = 16;
+  static constexpr int32_t kHalf = 0x7fff;
+  static constexpr int32_t kKept = -0x10000;
+  static constexpr int32_t kMagnitude = 0x7fffffff;
+  static constexpr int32_t kLargest = 0x7f7f0000;
 };
 
 template <class T>

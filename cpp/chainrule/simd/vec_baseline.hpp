@@ -176,6 +176,18 @@ CHAINRULE_INLINE Vec<T> round_even(Vec<T> a) {
   const Vec<T> integral = Vec<T>::broadcast(Lanes<T>::kIntegral);
   return select(magnitude < integral, copysign((magnitude + integral) - integral, a), a);
 }
+CHAINRULE_INLINE Vec<float> round_to_bf16(Vec<float> a) {
+  using C = Bf16Bits;
+  Vec<float> term;
+  for (int64_t i = 0; i < Lanes<float>::kCount; ++i) {
+    const uint32_t bits = bits_of(a.raw[i]), magnitude = bits & C::kMagnitude;
+    const uint32_t rounded = (magnitude + C::kHalf + ((bits >> C::kDropped) & 1U)) &
+                             static_cast<uint32_t>(C::kKept);
+    const uint32_t bounded = rounded < C::kLargest ? rounded : C::kLargest;
+    term.raw[i] = from_bits((bits & Lanes<float>::kSign) | bounded);
+  }
+  return term;
+}
 template <class T>
 CHAINRULE_INLINE Vec<T> power_of_two(Vec<T> t) {
   CHAINRULE_LANES(T, Vec<T>, from_bits(bits_of(t.raw[i]) << SplitConstants<T>::kMantissaBits));

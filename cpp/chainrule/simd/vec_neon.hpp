@@ -223,6 +223,17 @@ CHAINRULE_INLINE Split<double> split_exponent(Vec<double> x) {
           Vec<double>{vreinterpretq_f64_u64(exponent)} - Vec<double>::broadcast(C::kSplitOffset)};
 }
 
+CHAINRULE_INLINE Vec<float> round_to_bf16(Vec<float> a) {
+  using C = Bf16Bits;
+  const int32x4_t bits = vreinterpretq_s32_f32(a.raw);
+  const int32x4_t magnitude = vandq_s32(bits, vdupq_n_s32(C::kMagnitude));
+  const int32x4_t last = vandq_s32(vshrq_n_s32(bits, C::kDropped), vdupq_n_s32(1));
+  const int32x4_t rounded = vandq_s32(
+      vaddq_s32(vaddq_s32(magnitude, vdupq_n_s32(C::kHalf)), last), vdupq_n_s32(C::kKept));
+  const int32x4_t bounded = vminq_s32(rounded, vdupq_n_s32(C::kLargest));
+  return copysign({vreinterpretq_f32_s32(bounded)}, a);
+}
+
 CHAINRULE_INLINE void transpose(Vec<float> (&rows)[4]) {
   const float32x4x2_t upper = vzipq_f32(rows[0].raw, rows[2].raw);
   const float32x4x2_t lower = vzipq_f32(rows[1].raw, rows[3].raw);

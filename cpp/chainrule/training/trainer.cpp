@@ -92,7 +92,7 @@ void Trainer<T>::bind(const Dataset<T>& data, int64_t batch_size, bool shuffles,
   total_steps_ = checked_product(steps_per_epoch_, total_epochs);
   position_ = 0;
   if (lbfgs_) lbfgs_->forget_value();
-  const int64_t rows = model_.workspace_rows(batch_size_);
+  const int64_t rows = model_.workspace_rows(workspace_.precision, batch_size_);
   if (shuffles_) {
     order_.resize(static_cast<size_t>(data.rows));
     gatherer_.reserve(data, rows);

@@ -66,6 +66,8 @@ class Trainer {
   Interrupt& interrupt() { return team_.interrupt(); }
   std::array<AlignedBuffer<T>, 3>& states() { return states_; }
   Lbfgs<T>* lbfgs() { return lbfgs_.get(); }  // null for other optimizers
+  Precision precision() const { return workspace_.precision; }
+  void set_precision(Precision precision) { workspace_.precision = precision; }
   double learning_rate() const { return learning_rate_; }
   void set_learning_rate(double rate) { learning_rate_ = rate; }  // as if of the last step
 

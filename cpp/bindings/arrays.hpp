@@ -93,8 +93,7 @@ Precision precision_of(std::string_view name) {
 }
 template <class T>
 std::string_view name_of(Precision precision) {
-  return std::is_same_v<T, double> ? kDoublePrecision
-                                   : kPrecisions[static_cast<size_t>(precision)];
+  return std::is_same_v<T, double> ? kDoublePrecision : kPrecisions[static_cast<size_t>(precision)];
 }
 
 inline Activation activation_of(std::string_view name) {

@@ -126,7 +126,8 @@ void register_dense(py::module_& module) {
         });
       },
       "x"_a.noconvert(), "weight"_a.noconvert(), "bias"_a.noconvert(), "activation"_a,
-      "parameter"_a, "preactivation"_a.noconvert(), "out"_a.noconvert(), "precision"_a, "threads"_a);
+      "parameter"_a, "preactivation"_a.noconvert(), "out"_a.noconvert(), "precision"_a,
+      "threads"_a);
   module.def(
       "dense_backward",
       [](const Array<T>& grad_preactivation, const Array<T>& x, const Array<T>& weight,
@@ -140,8 +141,8 @@ void register_dense(py::module_& module) {
         });
       },
       "grad_preactivation"_a.noconvert(), "x"_a.noconvert(), "weight"_a.noconvert(),
-      "grad_x"_a.noconvert(), "grad_weight"_a.noconvert(), "grad_bias"_a.noconvert(),
-      "precision"_a, "threads"_a);
+      "grad_x"_a.noconvert(), "grad_weight"_a.noconvert(), "grad_bias"_a.noconvert(), "precision"_a,
+      "threads"_a);
 }
 
 template <class T>

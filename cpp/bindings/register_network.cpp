@@ -109,17 +109,20 @@ void register_mlp(py::module_& module, const char* name) {
           [](Model& self, const std::string& name) { self.precision = precision_of<T>(name); })
       .def(
           "predict",
-          [](const Model& self, const Array<T>& x, int threads, const std::string& precision) {
-            return predict(self, x, threads, precision_of<T>(precision), false);
+          [](const Model& self, const Array<T>& x, int threads,
+             const std::optional<std::string>& precision) {
+            return predict(self, x, threads,
+                           precision ? precision_of<T>(*precision) : self.precision, false);
           },
-          "x"_a.noconvert(), "threads"_a, "precision"_a)
+          "x"_a.noconvert(), "threads"_a, "precision"_a = py::none())
       // In the model's precision. A call for one row costs less than what checks in Python alone
       // would.
       .def(
           "predict_if_valid",
           [](const Model& self, const py::object& x, int threads) {
             return is_matrix<T>(x, self.mlp.in_features())
-                       ? predict(self, py::reinterpret_borrow<Array<T>>(x), threads, self.precision, true)
+                       ? predict(self, py::reinterpret_borrow<Array<T>>(x), threads, self.precision,
+                                 true)
                        : py::none();
           },
           "x"_a, "threads"_a)

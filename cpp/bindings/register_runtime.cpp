@@ -98,6 +98,12 @@ void register_runtime(py::module_& module) {
     for (std::string_view name : kMathFunctions) names.append(py::str(std::string(name)));
     return names;
   });
+  module.def("precisions", [] {
+    py::list names;
+    for (std::string_view name : kPrecisions) names.append(py::str(std::string(name)));
+    return names;
+  });
+  module.def("has_tiles", [] { return active_kernels<float>().bf16->uses_tiles; });
   module.def("compiled_variants", [] { return names_of(compiled_variants()); });
   module.def("variants", [] { return names_of(supported_variants()); });
   module.def("active_variant", [] { return active_variant().name; });

@@ -36,6 +36,8 @@ def optimizers() -> dict[
 def schedules() -> dict[str, list[str]]: ...  # name -> parameters in the order of ScheduleSpec
 def initializers() -> list[str]: ...
 def math_functions() -> list[str]: ...
+def precisions() -> list[str]: ...  # of float32; float64 has "float64" alone
+def has_tiles() -> bool: ...  # whether the active variant multiplies bf16 by tiles
 def compiled_variants() -> list[str]: ...  # best first
 def variants() -> list[str]: ...  # those that this machine runs, best first
 def active_variant() -> str: ...
@@ -61,6 +63,7 @@ def dense_forward(
     parameter: float,
     preactivation: Floats | None,  # written when given, (batch_size, out_features)
     out: Floats,  # (batch_size, out_features)
+    precision: str,
     threads: int,
 ) -> None: ...
 def dense_backward(
@@ -70,6 +73,7 @@ def dense_backward(
     grad_x: Floats | None,  # outputs, each written when given
     grad_weight: Floats | None,
     grad_bias: Floats | None,
+    precision: str,
     threads: int,
 ) -> None: ...
 def layer_norm_forward(
@@ -196,7 +200,10 @@ class _Mlp:
     ) -> Floats: ...  # flat: running mean, running variance per batch-norm layer
     def parameter_blocks(self) -> list[ParameterBlock]: ...
     def initialize(self, seed: int) -> None: ...
-    def predict(self, x: Floats, threads: int) -> Floats: ...
+    precision: str
+    def predict(
+        self, x: Floats, threads: int, precision: str | None = None
+    ) -> Floats: ...  # None: the model's
 
     # None unless x is a finite matrix that needs no conversion
     def predict_if_valid(self, x: object, threads: int) -> Floats | None: ...
@@ -277,6 +284,7 @@ class _Trainer:
     # first, and inverse curvatures; copies. To be set when the parameters are those of then.
 
     threads: int  # of the next step or run
+    precision: str
     divides_penalty: bool  # by the weight of each batch, as the mean loss is; not for L-BFGS
 
     @property

@@ -37,6 +37,8 @@ class History:
         ends "converged" when the gradient is within its tolerance, and "line_search" when it
         found no lower loss along its search direction: at a minimum, to the accuracy of the dtype,
         or where the loss is too steep for the steps allowed.
+    precision : str or None
+        Of the products; see :class:`MLP`. None for a history that no training made.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -47,6 +49,7 @@ class History:
     steps_per_second: list[float] = field(default_factory=list)
     best_epoch: int | None = None
     stop_reason: str | None = None
+    precision: str | None = None
 
     def record(
         self,

@@ -11,6 +11,7 @@ from ._evaluation import Evaluation, block_rows, evaluate
 from ._layers import Activation, Dense, Norm, resolve
 from ._losses import as_loss
 from ._network import Network
+from ._precision import as_precision
 from ._settings import Settings
 from ._training import DEFAULT_BATCH_SIZE, Trainer
 
@@ -48,6 +49,13 @@ class MLP(Network):
         Of the parameters and of all arithmetic.
     seed : int, default 0
         Of the initial parameters, of dropout, and by default of shuffles; in [0, 2**64).
+    precision : {"float32", "bf16x6", "bf16x3", "bf16", "auto"}, optional
+        Of the products of matrices of a float32 model, forward and backward; by default
+        ``"float32"``. The others split numbers into three, two or one bf16 terms and multiply
+        these, which processors with AMX do much faster and all others more slowly, to the same
+        bits; ``"bf16x6"`` is as exact as float32, ``"bf16x3"`` nearly so. ``"auto"`` is bf16x6 for
+        layers with at least 512 inputs and outputs and float32 for others. Parameters, sums,
+        losses and the optimizer stay float32. float64 has ``"float64"`` alone.
 
     Attributes
     ----------
@@ -59,6 +67,9 @@ class MLP(Network):
         Of the parameters and of all arithmetic.
     seed : int
         Of the parameters last drawn.
+    precision : str
+        Of the products: the one given, or that of the last training that was given one. May be
+        set.
     history : History or None
         Of the last training, finished or not; a loaded model has that of the saved one.
     recipe : dict or None
@@ -97,6 +108,7 @@ class MLP(Network):
         initializer: str | None = None,
         dtype: npt.DTypeLike = "float32",
         seed: int = 0,
+        precision: str | None = None,
     ) -> None:
         in_features, dense = resolve(
             layers,
@@ -106,7 +118,9 @@ class MLP(Network):
             norm=norm,
             initializer=initializer,
         )
-        super().__init__(in_features, dense, _arguments.float_dtype(dtype), _arguments.seed(seed))
+        checked = _arguments.float_dtype(dtype)
+        seed = _arguments.seed(seed)
+        super().__init__(in_features, dense, checked, seed, as_precision(precision, checked))
         self.history: History | None = None
         self.recipe: dict[str, Any] | None = None
         self._trainer: Trainer | None = None
@@ -207,7 +221,8 @@ class MLP(Network):
 
     def _state(self) -> tuple[Any, ...]:
         numbers = (self.parameters.copy(), self.running_statistics.copy())
-        return (self.in_features, self.layers, self.dtype.name, self.seed, *numbers)
+        settings = (self.in_features, self.layers, self.dtype.name, self.seed, self.precision)
+        return (*settings, *numbers)
 
     def __reduce__(self) -> tuple[Callable[..., MLP], tuple[Any, ...]]:
         return _restore, self._state()
@@ -289,6 +304,7 @@ class MLP(Network):
         resume: bool = False,
         resume_from: str | os.PathLike[str] | None = None,
         seed: int | None = None,
+        precision: str | None = None,
         threads: int | None = None,
     ) -> History:
         """Train the model, from its present parameters.
@@ -359,6 +375,8 @@ class MLP(Network):
         seed : int, optional
             For shuffles and `validation_fraction`, in [0, 2**64); by default the model's. Dropout
             goes by the model's seed.
+        precision : str, optional
+            Of the products, see :class:`MLP`; by default the model's. The model keeps it.
         threads : int, optional
             At most how many threads to use, in [1, 1024], the calling one included; small work
             takes fewer. By default as many as :func:`chainrule.runtime.num_threads` says. The
@@ -420,6 +438,7 @@ class MLP(Network):
             clip_norm=clip_norm,
             clip_value=clip_value,
             seed=trainer.seed if trainer and seed is None else seed,
+            precision=trainer.precision if trainer and precision is None else precision,
         )
         if trainer is None:
             trainer = Trainer(self, **vars(settings))
@@ -448,11 +467,12 @@ def _restore(
     layers: tuple[Dense, ...],
     dtype: str,
     seed: int,
+    precision: str,
     parameters: Floats,
     running_statistics: Floats,
 ) -> MLP:
     """Make a model of its numbers, for copies and pickles."""
-    model = MLP([in_features, *layers], dtype=dtype, seed=seed)
+    model = MLP([in_features, *layers], dtype=dtype, seed=seed, precision=precision)
     model.parameters[:] = parameters
     model.running_statistics[:] = running_statistics
     return model

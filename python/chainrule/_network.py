@@ -13,6 +13,7 @@ from . import _arguments, _core, _validation
 from ._layers import Dense
 from ._lock import TrainingLock
 from ._losses import as_loss
+from ._precision import as_precision
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,7 +26,12 @@ class Network:
     """What :class:`MLP` can do without training; not used by itself."""
 
     def __init__(
-        self, in_features: int, layers: tuple[Dense, ...], dtype: np.dtype[Any], seed: int
+        self,
+        in_features: int,
+        layers: tuple[Dense, ...],
+        dtype: np.dtype[Any],
+        seed: int,
+        precision: str,
     ) -> None:
         self.in_features = in_features
         self.out_features = layers[-1].out_features
@@ -43,13 +49,24 @@ class Network:
             )
         kind = _core.Mlp32 if dtype == np.float32 else _core.Mlp64
         self._network: _core._Mlp = kind(in_features, [layer.spec() for layer in layers], seed)
+        self._network.precision = precision
         self._lock = TrainingLock()
         self._forward_input: Floats | None = None
         self._forward_count = 0
 
     def __repr__(self) -> str:
         layers = ", ".join([str(self.in_features), *map(repr, self.layers)])
-        return f"MLP([{layers}], dtype='{self.dtype}', seed={self.seed})"
+        precision = "" if self.precision == self.dtype.name else f", precision='{self.precision}'"
+        return f"MLP([{layers}], dtype='{self.dtype}', seed={self.seed}{precision})"
+
+    @property
+    def precision(self) -> str:
+        """Precision of the products of matrices; see :class:`MLP`. May be set to another one."""
+        return self._network.precision
+
+    @precision.setter
+    def precision(self, value: str) -> None:
+        self._network.precision = as_precision(value, self.dtype)
 
     # --- numbers ---------------------------------------------------------------------------------
 
@@ -95,7 +112,9 @@ class Network:
 
     # --- prediction ------------------------------------------------------------------------------
 
-    def predict(self, X: npt.ArrayLike, *, threads: int | None = None) -> Floats:
+    def predict(
+        self, X: npt.ArrayLike, *, precision: str | None = None, threads: int | None = None
+    ) -> Floats:
         """Compute the outputs: logits, rates' logarithms, values, as the loss has it.
 
         Dropout is off and batch normalization uses the running statistics. The outputs of a row
@@ -105,6 +124,8 @@ class Network:
         ----------
         X : array_like, shape (n_samples, in_features)
             Features; finite.
+        precision : str, optional
+            Of the products, see :class:`MLP`; by default the model's.
         threads : int, optional
             At most how many threads to use; see :meth:`fit`. The result has the same bits for any
             number.
@@ -117,14 +138,17 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            When X is not an array of finite numbers of that shape, or `threads` no such number.
+            When X is not an array of finite numbers of that shape, or another argument not as
+            described.
         """
         most_threads = _arguments.threads(threads)
-        outputs = self._network.predict_if_valid(X, most_threads)
-        if outputs is None:  # to be converted, or wrong
-            x = _validation.matrix(X, "X", self.dtype, self.in_features)
-            outputs = self._network.predict(x, most_threads)
-        return outputs
+        if precision is None:
+            outputs = self._network.predict_if_valid(X, most_threads)
+            if outputs is not None:
+                return outputs  # else X is to be converted, or wrong
+        x = _validation.matrix(X, "X", self.dtype, self.in_features)
+        chosen = as_precision(precision, self.dtype, self.precision)
+        return self._network.predict(x, most_threads, chosen)
 
     __call__ = predict
 

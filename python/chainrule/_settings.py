@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from . import _arguments
 from ._losses import as_loss
 from ._optimizers import LBFGS, as_optimizer
+from ._precision import as_precision
 
 if TYPE_CHECKING:
     from ._loss import Loss
@@ -27,6 +28,7 @@ class Settings:
     clip_norm: float | None
     clip_value: float | None
     seed: int
+    precision: str
 
     @classmethod
     def check(
@@ -41,6 +43,7 @@ class Settings:
         clip_norm: float | None,
         clip_value: float | None,
         seed: int | None,
+        precision: str | None,
     ) -> Settings:
         """Check the arguments of :class:`Trainer`."""
         checked = as_loss(loss)
@@ -54,6 +57,7 @@ class Settings:
             None if clip_norm is None else _arguments.number(clip_norm, "clip_norm", above=0.0),
             None if clip_value is None else _arguments.number(clip_value, "clip_value", above=0.0),
             model.seed if seed is None else _arguments.seed(seed),
+            as_precision(precision, model.dtype, model.precision),
         )
         if isinstance(settings.optimizer, LBFGS):
             if any(layer.dropout for layer in model.layers):

@@ -54,13 +54,16 @@ class Trainer:
         Clamp each element of the gradient to [-clip_value, clip_value] (> 0), after `clip_norm`.
     seed : int, optional
         For shuffles, in [0, 2**64); by default the model's. Dropout goes by the model's seed.
+    precision : str, optional
+        Of the products, see :class:`MLP`; by default the model's. The model takes it at the first
+        step.
     threads : int, optional
         At most how many threads to use; see :meth:`MLP.fit`. The result has the same bits for any
         number.
 
     Attributes
     ----------
-    model, loss, optimizer, seed, threads
+    model, loss, optimizer, seed, precision, threads
         As given, names replaced by objects.
     history : History
         The epochs of all fits of this trainer so far.
@@ -87,6 +90,7 @@ class Trainer:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         seed: int | None = None,
+        precision: str | None = None,
         threads: int | None = None,
     ) -> None:
         if not hasattr(model, "_network"):
@@ -102,12 +106,14 @@ class Trainer:
             clip_norm=clip_norm,
             clip_value=clip_value,
             seed=seed,
+            precision=precision,
         )
         self.loss = self._settings.loss
         self.optimizer = self._settings.optimizer
         self.seed = self._settings.seed
+        self.precision = self._settings.precision
         n_threads = _arguments.threads(threads)
-        self.history = History()
+        self.history = History(precision=self.precision)
         schedule = self.optimizer.schedule()
         self._needs_epochs = schedule.needs_epochs
         self._plateau_schedule = (
@@ -126,6 +132,7 @@ class Trainer:
             self._settings.clip_value or 0.0,
             self.seed,
         )
+        self._core.precision = self.precision
         self._core.threads = n_threads
 
     @property

@@ -105,7 +105,8 @@ struct Problem {
             float chains[2] = {0, 0};
             for (int64_t p = first; p < first + kBf16Depth; ++p) {
               const bool is_there = p < k;
-              const size_t at_a = static_cast<size_t>(i * k + p), at_b = static_cast<size_t>(p * n + j);
+              const size_t at_a = static_cast<size_t>(i * k + p),
+                           at_b = static_cast<size_t>(p * n + j);
               const float x = is_there ? of_a[at_a][static_cast<size_t>(product.a)] : 0;
               const float y = is_there ? of_b[at_b][static_cast<size_t>(product.b)] : 0;
               chains[p % 2] = std::fma(x, y, chains[p % 2]);
@@ -166,16 +167,16 @@ void check(const Variant& variant, const Problem& problem, Precision precision, 
   const Bf16Kernels& kernels = *context.kernels<float>().bf16;
   for (const bool left_is_transposed : {false, true}) {
     for (const bool right_is_transposed : {false, true}) {
-      const Operand<float> left = left_is_transposed ? transposed(a_transposed.data(), m)
-                                                     : matrix(a.data(), k);
-      const Operand<float> right = right_is_transposed ? transposed(b_transposed.data(), k)
-                                                       : matrix(b.data(), n);
+      const Operand<float> left =
+          left_is_transposed ? transposed(a_transposed.data(), m) : matrix(a.data(), k);
+      const Operand<float> right =
+          right_is_transposed ? transposed(b_transposed.data(), k) : matrix(b.data(), n);
       AlignedBuffer<float> packed(bf16_packed_size(kernels, precision, k, n));
       for (int64_t strip = 0; strip * kernels.right_lines < n; ++strip) {
         bf16_pack(kernels, precision, k, n, right, strip, packed.data());
       }
-      for (const float* panels : {static_cast<const float*>(nullptr),
-                                  static_cast<const float*>(packed.data())}) {
+      for (const float* panels :
+           {static_cast<const float*>(nullptr), static_cast<const float*>(packed.data())}) {
         // Rows with a guard behind each.
         constexpr float kGuard = -77.5F;
         std::vector<float> c(static_cast<size_t>(m * (n + 1)), kGuard), got;

@@ -22,7 +22,8 @@ CHAINRULE_INLINE void gather_block(const Bf16Lines& from, int64_t first_step, fl
   }
   if (from.line_stride == 1) {
     for (int64_t p = 0; p < steps; ++p) {
-      for (int64_t l = 0; l < from.lines; ++l) block[p * kLines + l] = data[p * from.step_stride + l];
+      for (int64_t l = 0; l < from.lines; ++l)
+        block[p * kLines + l] = data[p * from.step_stride + l];
     }
   } else {
     for (int64_t l = 0; l < from.lines; ++l) {
@@ -52,7 +53,8 @@ bool pack_strip(const Bf16Lines& lines, int terms, std::byte* strip) {
 
 // The chains of a tile over every other step of a block, from `a` and `b` on.
 template <int kVectors>
-CHAINRULE_INLINE void chains(const float* a, const float* b, Vec<float> (&sums)[kTileRows][kVectors]) {
+CHAINRULE_INLINE void chains(const float* a, const float* b,
+                             Vec<float> (&sums)[kTileRows][kVectors]) {
   constexpr int64_t kLanes = Vec<float>::kLanes;
   unrolled<kTileRows>([&](int r) CHAINRULE_INLINE_LAMBDA {
     unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA { sums[r][v] = Vec<float>::zero(); });
@@ -108,10 +110,10 @@ void bf16_product(const Bf16Product& p) {
     for (int64_t r = 0; r < kLeftLines; ++r) {
       for (int64_t j = 0; j < kRightLines; ++j) {
         const bool is_there = r < rows && j < p.n;
-        c[r * kRightLines + j] = !is_there              ? 0
-                                 : p.bias != nullptr    ? p.bias[j]
-                                 : p.accumulate         ? to[r * p.c_row_stride + j]
-                                                        : 0;
+        c[r * kRightLines + j] = !is_there           ? 0
+                                 : p.bias != nullptr ? p.bias[j]
+                                 : p.accumulate      ? to[r * p.c_row_stride + j]
+                                                     : 0;
       }
     }
     const float* a = reinterpret_cast<const float*>(p.a + i / kLeftLines * p.a_strip_stride);
@@ -127,13 +129,9 @@ void bf16_product(const Bf16Product& p) {
   }
 }
 
-constexpr Bf16Kernels kBf16Kernels = {kLeftLines,
-                                      kRightLines,
-                                      sizeof(float),
-                                      false,
-                                      pack_strip<kLeftLines>,
-                                      pack_strip<kRightLines>,
-                                      bf16_product};
+constexpr Bf16Kernels kBf16Kernels = {
+    kLeftLines,  kRightLines, sizeof(float), false, pack_strip<kLeftLines>, pack_strip<kRightLines>,
+    bf16_product};
 
 }  // namespace
 }  // namespace chainrule

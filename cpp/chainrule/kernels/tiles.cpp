@@ -13,6 +13,6 @@ namespace chainrule {
 
 extern const Bf16Kernels CHAINRULE_TILE_KERNELS;
 constinit const Bf16Kernels CHAINRULE_TILE_KERNELS = {
-    kStripLines,      kStripLines, 2, true, pack_tiles<true>, pack_tiles<false>, tile_product};
+    kStripLines, kStripLines, 2, true, pack_tiles<true>, pack_tiles<false>, tile_product};
 
 }  // namespace chainrule

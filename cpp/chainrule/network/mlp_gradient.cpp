@@ -34,8 +34,7 @@ bool Mlp<T>::has_batch_norm() const {
 template <class T>
 bool Mlp<T>::has_bf16(Precision precision) const {
   for (size_t i = 0; i < specs_.size(); ++i) {
-    if (layer_precision(precision, layer_inputs(i), specs_[i].out_features) !=
-        Precision::kFull) {
+    if (layer_precision(precision, layer_inputs(i), specs_[i].out_features) != Precision::kFull) {
       return true;
     }
   }

@@ -298,8 +298,8 @@ void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_
   if (is_narrow(kernels, n)) {
     narrow_weight_gradient(context, shape, grad_z, x, grad_weight, continues);
   } else {
-    product<T>(context, precision, k, columns, m, transposed(x, k), matrix(grad_z + first, n), nullptr,
-               {grad_weight + first, n, nullptr, continues});
+    product<T>(context, precision, k, columns, m, transposed(x, k), matrix(grad_z + first, n),
+               nullptr, {grad_weight + first, n, nullptr, continues});
   }
 }
 
@@ -361,8 +361,8 @@ void dense_forward(Team& team, const DenseShape& shape, const T* x, const T* wei
   for_row_blocks(team, m, k * n * int64_t{sizeof(T)}, m * n * (k + kElementWork),
                  [&](Context& context, RowRange rows) {
                    T* z = preactivation == nullptr ? nullptr : preactivation + rows.first * n;
-                   dense_forward(context, {rows.count, k, n, precision}, x + rows.first * k, packed, bias,
-                                 activation, parameter, z, y + rows.first * n);
+                   dense_forward(context, {rows.count, k, n, precision}, x + rows.first * k, packed,
+                                 bias, activation, parameter, z, y + rows.first * n);
                  });
 }
 
@@ -394,8 +394,8 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
   const Weight<T> packed{weight, nullptr, panels.data()};
   for_row_blocks(team, m, k * n * int64_t{sizeof(T)}, m * n * k,
                  [&](Context& context, RowRange rows) {
-                   dense_input_gradient(context, {rows.count, k, n, precision}, grad_z + rows.first * n,
-                                        packed, grad_x + rows.first * k);
+                   dense_input_gradient(context, {rows.count, k, n, precision},
+                                        grad_z + rows.first * n, packed, grad_x + rows.first * k);
                  });
 }
 

@@ -66,18 +66,18 @@ template <class T>
 void dense_input_gradient(Context& context, const DenseShape& shape, const T* grad_z,
                           const Weight<T>& weight, T* grad_x);
 
-// Of float32 products. grad_weight = x^T grad_z and grad_bias = column sums of grad_z, each unless it is null, for the
-// columns of a panel, 0 .. panel_count(out_features) - 1. The sums start from 0 or, where
-// `continues` is set, from what is there: over the rows of a batch in one call or in several they
-// are the same chains.
+// Of float32 products. grad_weight = x^T grad_z and grad_bias = column sums of grad_z, each unless
+// it is null, for the columns of a panel, 0 .. panel_count(out_features) - 1. The sums start from 0
+// or, where `continues` is set, from what is there: over the rows of a batch in one call or in
+// several they are the same chains.
 template <class T>
 void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t panel,
                                const T* grad_z, const T* x, T* grad_weight, T* grad_bias,
                                bool continues = false);
 
 // The same for all columns of a layer of many inputs, whose rows in x lie far apart, or of products
-// of bf16 terms, the work divided among a team. `panels` has room for gradient_panels_size elements;
-// 0: the layer is none of these.
+// of bf16 terms, the work divided among a team. `panels` has room for gradient_panels_size
+// elements; 0: the layer is none of these.
 template <class T>
 int64_t gradient_panels_size(const KernelTable<T>& kernels, const DenseShape& shape);
 template <class T>

@@ -15,7 +15,7 @@ namespace chainrule {
 enum class Precision : int { kFull, kBf16x6, kBf16x3, kBf16, kAuto };
 
 inline constexpr std::array<std::string_view, 5> kPrecisions = {"float32", "bf16x6", "bf16x3",
-                                                               "bf16", "auto"};
+                                                                "bf16", "auto"};
 inline constexpr std::string_view kDoublePrecision = "float64";
 
 // Into how many bf16 terms a number is split.

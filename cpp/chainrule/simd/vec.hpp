@@ -21,7 +21,8 @@
 //   is_nan(a)
 //   m & n, m | n, !m, all(m), any(m), select(m, if_true, if_false)
 //   transpose(rows)                      the square of kLanes vectors, in place
-//   round_to_bf16(a)                     float alone: the nearest number of 8 significant bits, ties
+//   round_to_bf16(a)                     float alone: the nearest number of 8 significant bits,
+//   ties
 //                                        to even; the largest one for what would become infinite; a
 //                                        is finite
 //   For the functions of math.hpp:

@@ -241,8 +241,7 @@ CHAINRULE_INLINE Vec<float> round_to_bf16(Vec<float> a) {
   using C = Bf16Bits;
   const __m256i bits = _mm256_castps_si256(a.raw);
   const __m256i magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(C::kMagnitude));
-  const __m256i last =
-      _mm256_and_si256(_mm256_srli_epi32(bits, C::kDropped), _mm256_set1_epi32(1));
+  const __m256i last = _mm256_and_si256(_mm256_srli_epi32(bits, C::kDropped), _mm256_set1_epi32(1));
   const __m256i rounded = _mm256_and_si256(
       _mm256_add_epi32(_mm256_add_epi32(magnitude, _mm256_set1_epi32(C::kHalf)), last),
       _mm256_set1_epi32(C::kKept));

@@ -239,13 +239,12 @@ CHAINRULE_INLINE Vec<float> round_to_bf16(Vec<float> a) {
   using C = Bf16Bits;
   const __m512i bits = _mm512_castps_si512(a.raw);
   const __m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(C::kMagnitude));
-  const __m512i last = _mm512_and_si512(_mm512_maskz_srli_epi32(0xffff, bits, C::kDropped),
-                                        _mm512_set1_epi32(1));
+  const __m512i last =
+      _mm512_and_si512(_mm512_maskz_srli_epi32(0xffff, bits, C::kDropped), _mm512_set1_epi32(1));
   const __m512i rounded = _mm512_and_si512(
       _mm512_add_epi32(_mm512_add_epi32(magnitude, _mm512_set1_epi32(C::kHalf)), last),
       _mm512_set1_epi32(C::kKept));
-  const __m512i bounded =
-      _mm512_maskz_min_epi32(0xffff, rounded, _mm512_set1_epi32(C::kLargest));
+  const __m512i bounded = _mm512_maskz_min_epi32(0xffff, rounded, _mm512_set1_epi32(C::kLargest));
   return copysign({_mm512_castsi512_ps(bounded)}, a);
 }
 

@@ -181,8 +181,8 @@ CHAINRULE_INLINE Vec<float> round_to_bf16(Vec<float> a) {
   Vec<float> term;
   for (int64_t i = 0; i < Lanes<float>::kCount; ++i) {
     const uint32_t bits = bits_of(a.raw[i]), magnitude = bits & C::kMagnitude;
-    const uint32_t rounded = (magnitude + C::kHalf + ((bits >> C::kDropped) & 1U)) &
-                             static_cast<uint32_t>(C::kKept);
+    const uint32_t rounded =
+        (magnitude + C::kHalf + ((bits >> C::kDropped) & 1U)) & static_cast<uint32_t>(C::kKept);
     const uint32_t bounded = rounded < C::kLargest ? rounded : C::kLargest;
     term.raw[i] = from_bits((bits & Lanes<float>::kSign) | bounded);
   }

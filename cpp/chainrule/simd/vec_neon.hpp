@@ -228,8 +228,8 @@ CHAINRULE_INLINE Vec<float> round_to_bf16(Vec<float> a) {
   const int32x4_t bits = vreinterpretq_s32_f32(a.raw);
   const int32x4_t magnitude = vandq_s32(bits, vdupq_n_s32(C::kMagnitude));
   const int32x4_t last = vandq_s32(vshrq_n_s32(bits, C::kDropped), vdupq_n_s32(1));
-  const int32x4_t rounded = vandq_s32(
-      vaddq_s32(vaddq_s32(magnitude, vdupq_n_s32(C::kHalf)), last), vdupq_n_s32(C::kKept));
+  const int32x4_t rounded = vandq_s32(vaddq_s32(vaddq_s32(magnitude, vdupq_n_s32(C::kHalf)), last),
+                                      vdupq_n_s32(C::kKept));
   const int32x4_t bounded = vminq_s32(rounded, vdupq_n_s32(C::kLargest));
   return copysign({vreinterpretq_f32_s32(bounded)}, a);
 }

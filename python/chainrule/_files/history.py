@@ -9,10 +9,12 @@ import numpy.typing as npt
 
 from .. import _arguments
 from .._history import History
+from .._precision import PRECISIONS
 from .container import require_keys, require_tensor
 
 _ALWAYS = ("loss", "learning_rate", "seconds", "steps_per_second")
 _VALIDATION = ("validation_loss", "validation_score")
+_FIELDS = ("epochs", "best_epoch", "stop_reason", "precision")
 _STOP_REASONS = ("epochs", "early_stopping", "callback", "converged", "line_search")
 
 
@@ -22,6 +24,7 @@ def pack_history(history: History) -> tuple[dict[str, Any], dict[str, npt.NDArra
         "epochs": len(history.loss),
         "best_epoch": history.best_epoch,
         "stop_reason": history.stop_reason,
+        "precision": history.precision,
     }
     arrays = {
         f"history.{name}": np.array(getattr(history, name), np.float64)
@@ -35,7 +38,7 @@ def unpack_history(value: Any, tensors: dict[str, npt.NDArray[Any]]) -> History:
 
     Raises ValueError or TypeError for what makes none.
     """
-    metadata = require_keys(value, ("epochs", "best_epoch", "stop_reason"), "history")
+    metadata = require_keys(value, _FIELDS, "history")
     epochs = _arguments.integer(metadata["epochs"], "epochs of the history", 0)
     history = History()
     for name in (*_ALWAYS, *_VALIDATION):
@@ -50,4 +53,7 @@ def unpack_history(value: Any, tensors: dict[str, npt.NDArray[Any]]) -> History:
     if metadata["stop_reason"] is not None:
         reason = _arguments.one_of(metadata["stop_reason"], _STOP_REASONS, "stop_reason")
         history.stop_reason = reason
+    if metadata["precision"] is not None:
+        names = (*PRECISIONS, "float64")
+        history.precision = _arguments.one_of(metadata["precision"], names, "precision")
     return history

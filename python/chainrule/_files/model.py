@@ -19,6 +19,7 @@ from .._layers import Dense
 from .._loss import Loss
 from .._mlp import MLP
 from .._optimizers import Optimizer
+from .._precision import PRECISIONS, as_precision
 from .._settings import Settings
 from . import container
 from .history import pack_history, unpack_history
@@ -28,8 +29,8 @@ KIND = "mlp"
 
 Tensors = dict[str, npt.NDArray[Any]]
 
-_FIELDS = ("in_features", "layers", "dtype", "seed", "recipe", "history")
-_SETTINGS = ("l1", "l2", "penalize_biases", "clip_norm", "clip_value", "seed")
+_FIELDS = ("in_features", "layers", "dtype", "seed", "precision", "recipe", "history")
+_SETTINGS = ("l1", "l2", "penalize_biases", "clip_norm", "clip_value", "seed", "precision")
 _OF_FIT = ("batch_size", "epochs", "shuffle", "validation_fraction", "early_stopping")
 _RECIPE = ("loss", "optimizer", *_SETTINGS, *_OF_FIT)
 
@@ -59,7 +60,7 @@ def pack_model(model: MLP, prefix: str = "") -> tuple[dict[str, Any], Tensors]:
     Returns
     -------
     metadata : dict
-        Architecture, dtype, seed, recipe and history, for JSON.
+        Architecture, dtype, seed, precision, recipe and history, for JSON.
     tensors : dict of str to ndarray
         Views of the model's parameters and running statistics, and arrays of the history.
     """
@@ -68,6 +69,7 @@ def pack_model(model: MLP, prefix: str = "") -> tuple[dict[str, Any], Tensors]:
         "layers": to_fields(model.layers),
         "dtype": model.dtype.name,
         "seed": model.seed,
+        "precision": model.precision,
         "recipe": None,
         "history": None,
     }
@@ -113,6 +115,8 @@ def unpack_model(metadata: Any, tensors: Tensors, prefix: str = "") -> MLP:
         _arguments.one_of(fields["dtype"], ("float32", "float64"), "dtype")
     )
     seed = _arguments.seed(fields["seed"])
+    name = _arguments.one_of(fields["precision"], (*PRECISIONS, "float64"), "precision")
+    precision = as_precision(name, dtype)
     own = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
     numbers = {
         name: container.require_tensor(own, name, dtype, shape)
@@ -123,7 +127,7 @@ def unpack_model(metadata: Any, tensors: Tensors, prefix: str = "") -> MLP:
     history = None if fields["history"] is None else unpack_history(fields["history"], own)
     if own:
         raise ValueError(f"the model must have no other tensors, got {[*own]}")
-    model = MLP([in_features, *layers], dtype=dtype, seed=seed)
+    model = MLP([in_features, *layers], dtype=dtype, seed=seed, precision=precision)
     for name, view in _views(model).items():
         view[...] = numbers[name]
     model.history = history

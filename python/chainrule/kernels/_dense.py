@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _arguments, _core
 from .._layers import Activation, as_activation
+from .._precision import as_precision
 from ._arrays import inputs, output, require_matrix, require_shape
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def dense_forward(
     out: npt.NDArray[Any] | None = None,
     *,
     preactivation: npt.NDArray[Any] | None = None,
+    precision: str | None = None,
     threads: int | None = None,
 ) -> Floats:
     """Compute activation(x @ w + b) in one pass.
@@ -58,6 +60,8 @@ def dense_forward(
         Where to write the result: C-contiguous, of the inputs' dtype, apart from them.
     preactivation : ndarray, shape (batch_size, out_features), optional
         Where to write x @ w + b, which some activations need for their gradient.
+    precision : str, optional
+        Of the product, see :class:`chainrule.MLP`; by default that of the dtype.
     threads : int, optional
         At most how many threads to use; see :meth:`chainrule.MLP.fit`. The result has the same
         bits for any number.
@@ -89,8 +93,11 @@ def dense_forward(
     result = output(out, shape, x_.dtype, apart=(x_, w_, b_))
     if preactivation is not None:
         output(preactivation, shape, x_.dtype, "preactivation", apart=(x_, w_, b_, result))
+    named = as_precision(precision, x_.dtype)
     n_threads = _arguments.threads(threads)
-    _core.dense_forward(x_, w_, b_, chosen.name, chosen.parameter, preactivation, result, n_threads)
+    _core.dense_forward(
+        x_, w_, b_, chosen.name, chosen.parameter, preactivation, result, named, n_threads
+    )
     return result
 
 
@@ -103,6 +110,7 @@ def dense_backward(
     grad_w: npt.NDArray[Any] | None = None,
     grad_b: npt.NDArray[Any] | None = None,
     need_grad_x: bool = True,
+    precision: str | None = None,
     threads: int | None = None,
 ) -> DenseGradients:
     """Compute the gradients of x @ w + b.
@@ -119,6 +127,8 @@ def dense_backward(
         Where to write the gradients: C-contiguous, of the inputs' dtype, apart from all others.
     need_grad_x : bool, default True
         Whether to compute the gradient with respect to `x`, which a first layer does not need.
+    precision : str, optional
+        Of the products, see :class:`chainrule.MLP`; by default that of the dtype.
     threads : int, optional
         At most how many threads to use; see :meth:`chainrule.MLP.fit`. The result has the same
         bits for any number.
@@ -148,10 +158,11 @@ def dense_backward(
     need_grad_x = _arguments.boolean(need_grad_x, "need_grad_x")
     if grad_x is not None and not need_grad_x:
         raise ValueError("grad_x must be None when need_grad_x=False, got an array")
+    named = as_precision(precision, x_.dtype)
     n_threads = _arguments.threads(threads)
     others = (grad, x_, w_)
     of_x = output(grad_x, x_.shape, x_.dtype, "grad_x", apart=others) if need_grad_x else None
     of_w = output(grad_w, w_.shape, x_.dtype, "grad_w", apart=(*others, of_x))
     of_b = output(grad_b, (out_features,), x_.dtype, "grad_b", apart=(*others, of_x, of_w))
-    _core.dense_backward(grad, x_, w_, of_x, of_w, of_b, n_threads)
+    _core.dense_backward(grad, x_, w_, of_x, of_w, of_b, named, n_threads)
     return DenseGradients(of_x, of_w, of_b)

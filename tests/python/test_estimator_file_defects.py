@@ -84,9 +84,9 @@ def test_every_flipped_bit_is_found(files, tmp_path):
 
 def test_a_newer_version_is_refused(files, tmp_path):
     def change(content, header):
-        header["__metadata__"]["format_version"] = "2"
+        header["__metadata__"]["format_version"] = "3"
 
-    with pytest.raises(cr.ModelFileError, match=r"version 2 of the format; .* update"):
+    with pytest.raises(cr.ModelFileError, match=r"version 3 of the format; .* update"):
         changed(files, "classifier", tmp_path / "file", change)
 
 

@@ -208,6 +208,7 @@ def test_a_file_of_the_first_version_is_read(tmp_path):
         "clip_norm": 0.5,
         "clip_value": None,
         "seed": 7,
+        "precision": "float64",
         "batch_size": 16,
         "epochs": 2,
         "shuffle": False,

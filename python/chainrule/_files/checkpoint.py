@@ -130,7 +130,9 @@ def find(
         raise
     with container.reading(path):
         fields = container.require_keys(contents.metadata, _FIELDS, "the checkpoint")
-        before = container.require_keys(fields["call"], [*call], "call")
+        before = container.require_keys(
+            fields["call"], [*call], "call", precision=trainer.model.dtype.name
+        )
         other = next((name for name in call if before[name] != call[name]), None)
         then = _shown(before[other], other) if other else ""
     if other:

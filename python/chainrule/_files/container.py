@@ -24,7 +24,7 @@ from .._core import __version__
 from .._errors import ModelFileError
 from .storage import read_file, replace_file
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _FORMAT = "chainrule"
 _BEGINNING = b'{"__metadata__":{"sha256":"'
@@ -204,14 +204,18 @@ def reading(path: str) -> Iterator[None]:
         raise ModelFileError(path, f"does not hold what it should: {error}") from error
 
 
-def require_keys(value: Any, keys: Collection[str], what: str) -> dict[str, Any]:
-    """Return a value of a file that must be a dict with these keys and no others."""
+def require_keys(value: Any, keys: Collection[str], what: str, **missing: Any) -> dict[str, Any]:
+    """Return a value of a file that must be a dict with these keys and no others.
+
+    `missing` has values for keys that files of earlier versions do not have.
+    """
     if not isinstance(value, dict):
         raise TypeError(f"{what} must be an object, got {type(value).__name__}")
-    for key in (*keys, *value):
-        if key not in value or key not in keys:
+    found = {**missing, **value}
+    for key in (*keys, *found):
+        if key not in found or key not in keys:
             raise ValueError(f"{what} must have the fields {[*keys]}, got {[*value]}")
-    return value
+    return found
 
 
 def require_tensor(

@@ -38,7 +38,7 @@ def unpack_history(value: Any, tensors: dict[str, npt.NDArray[Any]]) -> History:
 
     Raises ValueError or TypeError for what makes none.
     """
-    metadata = require_keys(value, _FIELDS, "history")
+    metadata = require_keys(value, _FIELDS, "history", precision=None)
     epochs = _arguments.integer(metadata["epochs"], "epochs of the history", 0)
     history = History()
     for name in (*_ALWAYS, *_VALIDATION):

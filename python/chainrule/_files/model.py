@@ -19,7 +19,7 @@ from .._layers import Dense
 from .._loss import Loss
 from .._mlp import MLP
 from .._optimizers import Optimizer
-from .._precision import PRECISIONS, as_precision
+from .._precision import as_precision
 from .._settings import Settings
 from . import container
 from .history import pack_history, unpack_history
@@ -104,7 +104,7 @@ def unpack_model(metadata: Any, tensors: Tensors, prefix: str = "") -> MLP:
     ValueError, TypeError
         For what makes no model, before memory is taken for one; see :func:`container.reading`.
     """
-    fields = container.require_keys(metadata, _FIELDS, "the model")
+    fields = container.require_keys(metadata, _FIELDS, "the model", precision=None)
     in_features = _arguments.integer(fields["in_features"], "in_features", 1)
     layers = from_fields(fields["layers"], tuple, "layers")
     if not layers or not all(isinstance(layer, Dense) for layer in layers):
@@ -115,8 +115,6 @@ def unpack_model(metadata: Any, tensors: Tensors, prefix: str = "") -> MLP:
         _arguments.one_of(fields["dtype"], ("float32", "float64"), "dtype")
     )
     seed = _arguments.seed(fields["seed"])
-    name = _arguments.one_of(fields["precision"], (*PRECISIONS, "float64"), "precision")
-    precision = as_precision(name, dtype)
     own = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
     numbers = {
         name: container.require_tensor(own, name, dtype, shape)
@@ -127,6 +125,7 @@ def unpack_model(metadata: Any, tensors: Tensors, prefix: str = "") -> MLP:
     history = None if fields["history"] is None else unpack_history(fields["history"], own)
     if own:
         raise ValueError(f"the model must have no other tensors, got {[*own]}")
+    precision = as_precision(fields["precision"], dtype)
     model = MLP([in_features, *layers], dtype=dtype, seed=seed, precision=precision)
     for name, view in _views(model).items():
         view[...] = numbers[name]
@@ -175,7 +174,7 @@ def unpack_settings(model: MLP, value: Any, what: str) -> Settings:
     ValueError, TypeError
         For what makes none.
     """
-    fields = container.require_keys(value, ("loss", "optimizer", *_SETTINGS), what)
+    fields = container.require_keys(value, ("loss", "optimizer", *_SETTINGS), what, precision=None)
     return Settings.check(
         model,
         loss=from_fields(fields["loss"], Loss, "loss"),
@@ -185,7 +184,7 @@ def unpack_settings(model: MLP, value: Any, what: str) -> Settings:
 
 
 def _unpack_recipe(model: MLP, value: Any) -> dict[str, Any]:
-    fields = dict(container.require_keys(value, _RECIPE, "recipe"))
+    fields = dict(container.require_keys(value, _RECIPE, "recipe", precision=None))
     of_fit = {name: fields.pop(name) for name in _OF_FIT}
     fraction = of_fit["validation_fraction"]
     if fraction is not None:

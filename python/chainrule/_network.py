@@ -66,6 +66,8 @@ class Network:
 
     @precision.setter
     def precision(self, value: str) -> None:
+        if value is None:
+            raise TypeError("precision must be one of its names, got NoneType")
         self._network.precision = as_precision(value, self.dtype)
 
     # --- numbers ---------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 #include <exception>
 #include <numeric>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "base/flush_to_zero.hpp"
@@ -36,6 +37,10 @@ const char* type_name() {
 template <class T>
 std::string label(const std::string& group, std::string_view name) {
   return group + " " + std::string(name) + " " + type_name<T>();
+}
+
+std::string name_of(Precision precision) {
+  return std::string(kPrecisions[static_cast<size_t>(precision)]);
 }
 
 template <class T>
@@ -69,7 +74,11 @@ void print_elementwise() {
 template <class T>
 void print_dense() {
   Team team;
-  for (const DenseShape& shape : {DenseShape{37, 29, 43}, DenseShape{130, 1100, 70}}) {
+  std::vector<DenseShape> shapes = {{37, 29, 43}, {130, 1100, 70}};
+  for (const Precision precision : {Precision::kBf16x6, Precision::kBf16x3, Precision::kBf16}) {
+    if (std::is_same_v<T, float>) shapes.push_back({130, 1100, 70, precision});
+  }
+  for (const DenseShape& shape : shapes) {
     const auto [m, k, n, precision] = shape;
     const std::vector<T> x = uniform<T>(m * k, 1, -1, 1), w = uniform<T>(k * n, 2, -1, 1),
                          b = uniform<T>(n, 3, -1, 1), g = uniform<T>(m * n, 4, -1, 1);
@@ -80,7 +89,8 @@ void print_dense() {
                       grad_b.data());
     Hash hash;
     for (const std::vector<T>* result : {&y, &grad_x, &grad_w, &grad_b}) hash.add(*result);
-    hash.print(label<T>("dense", std::to_string(k)));
+    const std::string of = precision == Precision::kFull ? "" : " " + name_of(precision);
+    hash.print(label<T>("dense", std::to_string(k) + of));
   }
 }
 
@@ -186,7 +196,8 @@ struct TrainingSize {
 // go through in groups, or in parts.
 template <class T>
 void print_training(const std::string& name, const OptimizerSpec& optimizer, double rate,
-                    Norm second_norm = Norm::kBatch, const TrainingSize& size = {}) {
+                    Norm second_norm = Norm::kBatch, const TrainingSize& size = {},
+                    Precision precision = Precision::kFull) {
   constexpr int64_t kInputs = 13, kClasses = 5;
   const std::vector<T> x = uniform<T>(size.rows * kInputs, 1, -2, 2);
   std::vector<int32_t> labels(static_cast<size_t>(size.rows));
@@ -210,6 +221,7 @@ void print_training(const std::string& name, const OptimizerSpec& optimizer, dou
   options.clip_norm = 5;
   options.seed = 12;
   Trainer<T> trainer(model, options);
+  trainer.set_precision(precision);
   trainer.bind({x.data(), size.rows, kInputs, {nullptr, 0, labels.data(), nullptr}},
                size.batch_size, true, size.steps);
   Hash hash;
@@ -241,6 +253,12 @@ void print_trainings() {
   print_training<T>("groups", adam, 1e-3, Norm::kNone, {150, 150});
   print_training<T>("large groups", adam, 1e-3, Norm::kNone, {9001, 9001, 37, 4});
   print_training<T>("parts", adam, 1e-3, Norm::kNone, {2101, 2101, 370, 2});
+  for (const Precision precision : {Precision::kBf16x6, Precision::kBf16x3, Precision::kBf16}) {
+    if (std::is_same_v<T, double>) break;
+    print_training<T>("adam " + name_of(precision), adam, 1e-3, Norm::kBatch, {}, precision);
+    print_training<T>("parts " + name_of(precision), adam, 1e-3, Norm::kNone, {2101, 2101, 370, 2},
+                      precision);
+  }
   print_training<T>("lbfgs", {Optimizer::sgd, true, 0, {10, 1e-9, 25}}, 1.0);
 }
 

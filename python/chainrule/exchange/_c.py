@@ -278,7 +278,7 @@ def _self_test(model: MLP, name: str) -> str:
     x[3] *= float(info.tiny)
     x[4] *= float(info.max) ** 0.5
     inputs = x.astype(dtype)
-    outputs = model.predict(inputs, threads=1)
+    outputs = model.predict(inputs, precision=model.dtype.name, threads=1)
     bits = np.dtype(f"u{dtype.itemsize}")
     x_text, y_text = (
         ",\n  ".join(

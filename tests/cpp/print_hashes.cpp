@@ -39,8 +39,10 @@ std::string label(const std::string& group, std::string_view name) {
   return group + " " + std::string(name) + " " + type_name<T>();
 }
 
-std::string name_of(Precision precision) {
-  return std::string(kPrecisions[static_cast<size_t>(precision)]);
+// By append: of the operator + GCC 12 warns falsely.
+std::string in_precision(std::string text, Precision precision) {
+  if (precision == Precision::kFull) return text;
+  return text.append(" ").append(kPrecisions[static_cast<size_t>(precision)]);
 }
 
 template <class T>
@@ -89,8 +91,7 @@ void print_dense() {
                       grad_b.data());
     Hash hash;
     for (const std::vector<T>* result : {&y, &grad_x, &grad_w, &grad_b}) hash.add(*result);
-    const std::string of = precision == Precision::kFull ? "" : " " + name_of(precision);
-    hash.print(label<T>("dense", std::to_string(k) + of));
+    hash.print(label<T>("dense", in_precision(std::to_string(k), precision)));
   }
 }
 
@@ -255,9 +256,9 @@ void print_trainings() {
   print_training<T>("parts", adam, 1e-3, Norm::kNone, {2101, 2101, 370, 2});
   for (const Precision precision : {Precision::kBf16x6, Precision::kBf16x3, Precision::kBf16}) {
     if (std::is_same_v<T, double>) break;
-    print_training<T>("adam " + name_of(precision), adam, 1e-3, Norm::kBatch, {}, precision);
-    print_training<T>("parts " + name_of(precision), adam, 1e-3, Norm::kNone, {2101, 2101, 370, 2},
-                      precision);
+    print_training<T>(in_precision("adam", precision), adam, 1e-3, Norm::kBatch, {}, precision);
+    print_training<T>(in_precision("parts", precision), adam, 1e-3, Norm::kNone,
+                      {2101, 2101, 370, 2}, precision);
   }
   print_training<T>("lbfgs", {Optimizer::sgd, true, 0, {10, 1e-9, 25}}, 1.0);
 }

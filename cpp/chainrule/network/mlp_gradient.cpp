@@ -22,6 +22,8 @@ constexpr int64_t kWalkRows = 128;
 // rows enough to keep threads busy, and no more than leave its activations close. See decision
 // 0013.
 constexpr int64_t kPartBytes = int64_t{16} << 20, kFewestPartBlocks = 4, kMostPartBlocks = 32;
+// A part ends where a block of steps of bf16 terms does, so that parts change none of their sums.
+constexpr int64_t kPartStep = 2 * kBf16Depth;
 
 }  // namespace
 
@@ -60,8 +62,8 @@ int64_t Mlp<T>::most_part_rows() const {
     size += (spec.norm == Norm::kNone ? 1 : 2) * spec.out_features;
   }
   const int64_t block = most_block_rows(largest_weight_ * int64_t{sizeof(T)});
-  return std::clamp(kPartBytes / (size * int64_t{sizeof(T)}), kFewestPartBlocks * block,
-                    kMostPartBlocks * block);
+  return std::clamp(kPartBytes / (size * int64_t{sizeof(T)}) / kPartStep * kPartStep,
+                    kFewestPartBlocks * block, kMostPartBlocks * block);
 }
 
 // Of how many rows of a batch activations are kept.
@@ -234,14 +236,16 @@ double Mlp<T>::differentiate_groups(Team& team, Workspace<T>& workspace, const B
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
-// The parts' sizes differ by one row at most. The loss's sum.
+// All parts but the last are of the same size. The loss's sum.
 template <class T>
 double Mlp<T>::differentiate_parts(Team& team, Workspace<T>& workspace, const BatchPass& batch,
                                    T* gradient) const {
   const int64_t most = most_part_rows(), parts = (batch.rows + most - 1) / most;
+  const int64_t even = (batch.rows + parts - 1) / parts;
+  const int64_t size = (even + kPartStep - 1) / kPartStep * kPartStep;
   double sum = 0;
-  for (int64_t part = 0, first_row = 0; part < parts; ++part) {
-    const int64_t rows = batch.rows / parts + (part < batch.rows % parts ? 1 : 0);
+  for (int64_t first_row = 0; first_row < batch.rows; first_row += size) {
+    const int64_t rows = std::min(size, batch.rows - first_row);
     std::array<double, kMostPartBlocks> sums{};
     for_row_ranges(team, rows, row_block_count(rows, largest_weight_ * int64_t{sizeof(T)}),
                    2 * rows * parameters_.size(),
@@ -251,8 +255,7 @@ double Mlp<T>::differentiate_parts(Team& team, Workspace<T>& workspace, const Ba
                    });
     sum += std::accumulate(sums.begin(), sums.end(), 0.0);
     if (team.interrupt().is_stopped()) break;
-    part_gradient(team, workspace, part_input(batch, first_row), rows, gradient, part > 0);
-    first_row += rows;
+    part_gradient(team, workspace, part_input(batch, first_row), rows, gradient, first_row > 0);
   }
   return sum;
 }

@@ -117,6 +117,18 @@ def test_versions_agree():
     assert importlib.metadata.version("chainrule") == version
 
 
+def test_the_oldest_packages_are_tested():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = dict(re.findall(r"^(\w+) = \[\n(.*?)^\]", text, flags=re.MULTILINE | re.DOTALL))
+    tested = [extras[name] for name in ("cli", "estimators", "onnx", "test")]
+    tested += re.findall(r"^dependencies = .*", text, flags=re.MULTILINE)
+    bounds = set(re.findall(r'"([\w-]+)>=([\d.]+)', "".join(tested)))
+    assert len(bounds) > 15
+    pins = (ROOT / "tests" / "oldest.txt").read_text(encoding="utf-8")
+    for name, bound in bounds:
+        assert re.search(rf"^{name}=={re.escape(bound)}(\.\d+)*$", pins, flags=re.MULTILINE), name
+
+
 # --- the stub ------------------------------------------------------------------------------------
 
 STUB = ast.parse((PACKAGE / "_core.pyi").read_text(encoding="utf-8"))

@@ -185,7 +185,8 @@ constexpr int64_t kSizes[] = {0, 1, 2, 3, 7, 8, 13, 16, 17, 33, 64};
 // Depths around the blocks of k, and long and narrow ones: m, k, n.
 constexpr DenseShape kLongShapes[] = {{3, 511, 5},   {3, 512, 5},   {13, 513, 17}, {2, 1025, 33},
                                       {1, 4099, 1},  {1025, 2, 3},  {513, 3, 1},   {5, 3, 1027},
-                                      {511, 1, 129}, {25, 31, 515}, {1, 1, 2048},  {600, 70, 40}};
+                                      {511, 1, 129}, {25, 31, 515}, {1, 1, 2048},  {600, 70, 40},
+                                      {11, 513, 100}};
 
 template <class T>
 void check_all_shapes() {
@@ -206,7 +207,7 @@ TEST_CASE("dense in float is the chain of its definition") { check_all_shapes<fl
 
 TEST_CASE("dense in double is the chain of its definition") { check_all_shapes<double>(); }
 
-// The gradients of some rows, then of the others, by panels or by a team where inputs are many.
+// The gradients of some rows, then of the others, by pieces or by a team where inputs are many.
 template <class T>
 void add_rows(Team& team, const DenseShape& shape, const T* grad_z, const T* x, bool continues,
               Guarded<T>& grad_weight, Guarded<T>& grad_bias) {
@@ -219,7 +220,7 @@ void add_rows(Team& team, const DenseShape& shape, const T* grad_z, const T* x, 
                                          grad_bias.data(), continues);
     return;
   }
-  for (int64_t i = 0; i < chainrule::panel_count(kernels, shape.out_features); ++i) {
+  for (int64_t i = 0; i < chainrule::gradient_piece_count(kernels, shape); ++i) {
     chainrule::dense_parameter_gradients(context, shape, i, grad_z, x, grad_weight.data(),
                                          grad_bias.data(), continues);
   }
@@ -227,8 +228,8 @@ void add_rows(Team& team, const DenseShape& shape, const T* grad_z, const T* x, 
 
 template <class T>
 void check_continued_sums() {
-  constexpr DenseShape kShapes[] = {{5, 3, 1},     {40, 17, 1},   {600, 37, 5},
-                                    {70, 70, 100}, {1100, 9, 33}, {60, 1060, 530}};
+  constexpr DenseShape kShapes[] = {{5, 3, 1},     {40, 17, 1},     {600, 37, 5},  {70, 70, 100},
+                                    {1100, 9, 33}, {60, 1060, 530}, {50, 300, 100}};
   for (const chainrule::Variant* variant : chainrule::supported_variants()) {
     CAPTURE(std::string(variant->name));
     chainrule::set_active_variant(variant->name);

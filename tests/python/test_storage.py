@@ -37,15 +37,18 @@ class Faulty:
     k : int
         Counted from 0 over the calls in CALLS.
     act : callable
-        Called with the name of the call, and the call itself, in its place.
+        Called with the call itself, in its place.
+    system : module or object, default: os
+    calls : sequence of str, default: CALLS
     """
 
-    def __init__(self, k, act):
+    def __init__(self, k, act, system=os, calls=CALLS):
         self.left, self.act, self.happened = k, act, None
+        self.system, self.calls = system, calls
 
     def __getattr__(self, name):
-        value = getattr(os, name)
-        if name not in CALLS:
+        value = getattr(self.system, name)
+        if name not in self.calls:
             return value
 
         def call(*arguments, **settings):

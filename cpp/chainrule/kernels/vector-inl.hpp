@@ -51,22 +51,25 @@ GradientSummary finish_gradient(T* gradient, const T* parameters, int64_t size, 
   const Vec<T> l1_lanes = Vec<T>::broadcast(l1), l2_lanes = Vec<T>::broadcast(l2);
   const Vec<T> zero = Vec<T>::zero();
   DoubleSum<T> absolutes, squares;
+  Mask<T> is_small = zero == zero;
+  if (l1 != 0) {
+    absolutes.add(size, [&](int64_t i, auto lanes) { return abs(lanes.load(parameters + i)); });
+  }
   if (l1 != 0 || l2 != 0) {
-    for_vectors<T>(size, [&](int64_t i, auto lanes) {
+    // One pass for the penalties' part, the check and the sum.
+    squares.add(size, [&](int64_t i, auto lanes) CHAINRULE_INLINE_LAMBDA {
       const Vec<T> w = lanes.load(parameters + i);
       const Vec<T> sign = select(w == zero, zero, copysign(l1_lanes, w));
-      lanes.store(gradient + i, fma(l2_lanes, w, lanes.load(gradient + i) + sign));
-    });
-    absolutes.add(size, [&](int64_t i, auto lanes) { return abs(lanes.load(parameters + i)); });
-    squares.add(size, [&](int64_t i, auto lanes) {
-      const Vec<T> w = lanes.load(parameters + i);
+      const Vec<T> g = fma(l2_lanes, w, lanes.load(gradient + i) + sign);
+      lanes.store(gradient + i, g);
+      is_small = is_small & (abs(g) < bound);
       return w * w;
     });
+  } else {
+    for_vectors<T>(size, [&](int64_t i, auto lanes) {
+      is_small = is_small & (abs(lanes.load(gradient + i)) < bound);
+    });
   }
-  Mask<T> is_small = zero == zero;
-  for_vectors<T>(size, [&](int64_t i, auto lanes) {
-    is_small = is_small & (abs(lanes.load(gradient + i)) < bound);
-  });
   // Squares of a float gradient stay in range in float as long as it is below the limit.
   DoubleSum<T> sum;
   if (sums_squares) {

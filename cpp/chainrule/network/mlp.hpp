@@ -188,8 +188,7 @@ class Mlp {
                                 T* gradient) const;
   void group_gradient(Context& context, Workspace<T>& workspace, const T* x, int64_t group,
                       RowRange rows, T* gradient, bool continues) const;
-  int64_t parameter_panels(const KernelTable<T>& kernels, size_t layer) const;
-  void layer_gradient(Context& context, Workspace<T>& workspace, size_t layer, int64_t panel,
+  void layer_gradient(Context& context, Workspace<T>& workspace, size_t layer, int64_t piece,
                       const T* x, RowRange rows, T* gradient, bool continues) const;
   void norm_gradient(const KernelTable<T>& kernels, Workspace<T>& workspace, size_t layer,
                      RowRange rows, T* gradient, bool continues) const;

@@ -92,9 +92,11 @@ void Mlp<T>::group_gradient(Context& context, Workspace<T>& workspace, const T* 
     gradient = workspace.group_gradients.data() + (group - 1) * parameters_.size();
   }
   for (size_t layer = specs_.size(); layer-- > 0;) {
-    for (int64_t panel = 0; panel < parameter_panels(context.kernels<T>(), layer); ++panel) {
+    const int64_t pieces =
+        gradient_piece_count(context.kernels<T>(), shape(workspace, layer, rows.count));
+    for (int64_t piece = 0; piece < pieces; ++piece) {
       if (context.stop_requested()) return;
-      layer_gradient(context, workspace, layer, panel, x, rows, gradient, continues);
+      layer_gradient(context, workspace, layer, piece, x, rows, gradient, continues);
     }
   }
 }
@@ -108,23 +110,18 @@ void Mlp<T>::add_group_gradients(const KernelTable<T>& kernels, const Workspace<
   }
 }
 
+// Sums over those rows, for a piece of the layer's weight; with the first piece those of a layer
+// norm too.
 template <class T>
-int64_t Mlp<T>::parameter_panels(const KernelTable<T>& kernels, size_t layer) const {
-  return panel_count(kernels, specs_[layer].out_features);
-}
-
-// Sums over those rows, for the columns of a panel of the layer's weight; with the first panel
-// those of a layer norm too.
-template <class T>
-void Mlp<T>::layer_gradient(Context& context, Workspace<T>& workspace, size_t layer, int64_t panel,
+void Mlp<T>::layer_gradient(Context& context, Workspace<T>& workspace, size_t layer, int64_t piece,
                             const T* x, RowRange rows, T* gradient, bool continues) const {
   const Offsets& at = offsets_[layer];
-  if (panel == 0) {
+  if (piece == 0) {
     norm_gradient(context.kernels<T>(), workspace, layer, rows, gradient, continues);
   }
   const DenseShape size = shape(workspace, layer, rows.count);
   dense_parameter_gradients<T>(
-      context, size, panel,
+      context, size, piece,
       workspace.layers[layer].product_gradient + rows.first * size.out_features,
       layer_input(workspace, layer, x) + rows.first * size.in_features, gradient + at.weight,
       at.bias < 0 ? nullptr : gradient + at.bias, continues);
@@ -150,15 +147,15 @@ void Mlp<T>::part_gradient(Team& team, Workspace<T>& workspace, const T* x, int6
     return gradient_panels_size(kernels, shape(workspace, layer, rows)) > 0;
   };
   const auto count_of = [&](size_t layer) {
-    if (!is_packed(layer)) return parameter_panels(kernels, layer);
+    if (!is_packed(layer)) return gradient_piece_count(kernels, shape(workspace, layer, rows));
     return int64_t{specs_[layer].norm == Norm::kLayer ? 1 : 0};
   };
   for_panels(team, rows * parameters_.size(), count_of,
-             [&](Context& context, size_t layer, int64_t panel) {
+             [&](Context& context, size_t layer, int64_t piece) {
                if (is_packed(layer)) {
                  norm_gradient(kernels, workspace, layer, {0, rows}, gradient, continues);
                } else {
-                 layer_gradient(context, workspace, layer, panel, x, {0, rows}, gradient,
+                 layer_gradient(context, workspace, layer, piece, x, {0, rows}, gradient,
                                 continues);
                }
              });

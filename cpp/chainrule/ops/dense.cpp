@@ -169,6 +169,17 @@ constexpr int64_t kBf16GradientSteps = 4096;
 // From so many rows on there are several blocks of them, which use the same packed weight.
 constexpr int64_t kBf16RowsToGain = 32;
 
+// A weight gradient of few panels is cut across its rows too, so that threads have pieces enough to
+// end at the same time.
+constexpr int64_t kFewestPieces = 16;
+
+template <class T>
+int64_t input_block_count(const KernelTable<T>& kernels, const DenseShape& shape) {
+  const int64_t panels = std::max<int64_t>(1, panel_count(kernels, shape.out_features));
+  const int64_t most = shape.in_features / kGradientRows;
+  return std::max<int64_t>(1, std::min(most, (kFewestPieces + panels - 1) / panels));
+}
+
 // One of the panels of B (k x n), which lie one after the other.
 template <class T>
 void pack_one(const KernelTable<T>& kernels, Precision precision, const Operand<T>& b, int64_t k,
@@ -192,27 +203,29 @@ bool is_narrow(const KernelTable<T>& kernels, int64_t n) {
   return 8 * n <= 3 * width || (2 * n > width && 8 * n <= 5 * width);
 }
 
-// x^T grad_z as the transpose of grad_z^T x, whose rows fill whole vectors, with the same chains.
+// A block of x^T grad_z as the transpose of one of grad_z^T x, whose rows fill whole vectors, with
+// the same chains.
 template <class T>
-void narrow_weight_gradient(Context& context, const DenseShape& shape, const T* grad_z, const T* x,
-                            T* grad_weight, bool continues) {
+void narrow_weight_gradient(Context& context, const DenseShape& shape, const Block& block,
+                            const T* grad_z, const T* x, T* grad_weight, bool continues) {
   const auto [m, k, n, precision] = shape;
   constexpr int64_t kMostColumns = kPanelRowBytes / int64_t{sizeof(T)};
   std::array<T, 5 * kMostColumns / 8 * kMostColumns> rows;
-  const int64_t width = context.kernels<T>().panel_columns;
-  for (int64_t i = 0; i < k; i += width) {
-    const int64_t count = std::min(width, k - i);
+  const int64_t width = context.kernels<T>().panel_columns, end = block.row + block.rows;
+  for (int64_t i = block.row; i < end; i += width) {
+    const int64_t count = std::min(width, end - i);
+    T* to = grad_weight + i * n + block.column;
     for (int64_t r = 0; continues && r < count; ++r) {
-      for (int64_t j = 0; j < n; ++j) {
-        rows[static_cast<size_t>(j * width + r)] = grad_weight[(i + r) * n + j];
+      for (int64_t j = 0; j < block.columns; ++j) {
+        rows[static_cast<size_t>(j * width + r)] = to[r * n + j];
       }
     }
-    product<T>(context, precision, n, count, m, transposed(grad_z, n), matrix(x + i, k), nullptr,
-               {rows.data(), width, nullptr, continues});
+    product<T>(context, precision, block.columns, count, m, transposed(grad_z + block.column, n),
+               matrix(x + i, k), nullptr, {rows.data(), width, nullptr, continues});
     if (context.stop_requested()) return;
     for (int64_t r = 0; r < count; ++r) {
-      for (int64_t j = 0; j < n; ++j) {
-        grad_weight[(i + r) * n + j] = rows[static_cast<size_t>(j * width + r)];
+      for (int64_t j = 0; j < block.columns; ++j) {
+        to[r * n + j] = rows[static_cast<size_t>(j * width + r)];
       }
     }
   }
@@ -284,22 +297,32 @@ void dense_input_gradient(Context& context, const DenseShape& shape, const T* gr
 }
 
 template <class T>
-void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t panel,
+int64_t gradient_piece_count(const KernelTable<T>& kernels, const DenseShape& shape) {
+  return panel_count(kernels, shape.out_features) * input_block_count(kernels, shape);
+}
+
+template <class T>
+void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t piece,
                                const T* grad_z, const T* x, T* grad_weight, T* grad_bias,
                                bool continues) {
   const auto [m, k, n, precision] = shape;
   const KernelTable<T>& kernels = context.kernels<T>();
-  const int64_t first = panel * kernels.panel_columns;
-  const int64_t columns = std::min(kernels.panel_columns, n - first);
-  if (grad_bias != nullptr) {
-    kernels.column_sums(grad_z + first, m, columns, n, grad_bias + first, continues);
+  // Panel after panel of the same inputs, which are then close.
+  const int64_t panels = panel_count(kernels, n), count = input_block_count(kernels, shape);
+  const int64_t rows = (k + count - 1) / count, row = piece / panels * rows;
+  const int64_t column = piece % panels * kernels.panel_columns;
+  const Block block{
+      row, std::min(rows, k - row), column, std::min(kernels.panel_columns, n - column), 0, m};
+  if (grad_bias != nullptr && row == 0) {
+    kernels.column_sums(grad_z + column, m, block.columns, n, grad_bias + column, continues);
   }
   if (grad_weight == nullptr) return;
-  if (is_narrow(kernels, n)) {
-    narrow_weight_gradient(context, shape, grad_z, x, grad_weight, continues);
+  if (is_narrow(kernels, block.columns)) {
+    narrow_weight_gradient(context, shape, block, grad_z, x, grad_weight, continues);
   } else {
-    product<T>(context, precision, k, columns, m, transposed(x, k), matrix(grad_z + first, n),
-               nullptr, {grad_weight + first, n, nullptr, continues});
+    product<T>(context, precision, block.rows, block.columns, m, transposed(x + row, k),
+               matrix(grad_z + column, n), nullptr,
+               {grad_weight + row * n + column, n, nullptr, continues});
   }
 }
 
@@ -319,6 +342,7 @@ void dense_parameter_gradients(Team& team, const DenseShape& shape, const T* gra
                                T* panels, T* grad_weight, T* grad_bias, bool continues) {
   const auto [m, k, n, precision] = shape;
   const KernelTable<T>& kernels = team.kernels<T>();
+  const int64_t width = kernels.panel_columns;
   const int64_t most_steps = is_bf16<T>(precision) ? kBf16GradientSteps : m;
   const int64_t piece = is_bf16<T>(precision) ? kBf16GradientRows : kGradientRows;
   int64_t done = 0;
@@ -328,10 +352,13 @@ void dense_parameter_gradients(Team& team, const DenseShape& shape, const T* gra
     const bool goes_on = continues || done > 0;
     team.run(panel_count(kernels, n), steps * n * kElementWork,
              [&](Context& context, int64_t panel) {
-               dense_parameter_gradients<T>(context, {steps, k, n}, panel, g, inputs, nullptr,
-                                            grad_bias, goes_on);
+               if (grad_bias != nullptr) {
+                 const int64_t first = panel * width;
+                 kernels.column_sums(g + first, steps, std::min(width, n - first), n,
+                                     grad_bias + first, goes_on);
+               }
                pack_one(kernels, precision, matrix(g, n), steps, n, panel, panels);
-               context.stop_requested(steps * kernels.panel_columns * kElementWork);
+               context.stop_requested(steps * width * kElementWork);
              });
     team.run((k + piece - 1) / piece, steps * n * k, [&](Context& context, int64_t block) {
       const int64_t first = block * piece;
@@ -377,9 +404,9 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
     dense_parameter_gradients(team, shape, grad_z, x, gradient_panels.data(), grad_weight,
                               grad_bias);
   } else {
-    team.run(panel_count(kernels, n), m * n * (k + kElementWork),
-             [&](Context& context, int64_t panel) {
-               dense_parameter_gradients(context, shape, panel, grad_z, x, grad_weight, grad_bias);
+    team.run(gradient_piece_count(kernels, shape), m * n * (k + kElementWork),
+             [&](Context& context, int64_t piece) {
+               dense_parameter_gradients(context, shape, piece, grad_z, x, grad_weight, grad_bias);
              });
   }
   if (grad_x == nullptr) return;
@@ -410,6 +437,7 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
   template void dense_forward(Context&, const DenseShape&, const T*, const Weight<T>&, const T*,   \
                               Activation, T, T*, T*);                                              \
   template void dense_input_gradient(Context&, const DenseShape&, const T*, const Weight<T>&, T*); \
+  template int64_t gradient_piece_count(const KernelTable<T>&, const DenseShape&);                 \
   template void dense_parameter_gradients(Context&, const DenseShape&, int64_t, const T*,          \
                                           const T*, T*, T*, bool);                                 \
   template int64_t gradient_panels_size(const KernelTable<T>&, const DenseShape&);                 \

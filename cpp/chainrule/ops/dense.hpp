@@ -66,12 +66,15 @@ template <class T>
 void dense_input_gradient(Context& context, const DenseShape& shape, const T* grad_z,
                           const Weight<T>& weight, T* grad_x);
 
-// Of float32 products. grad_weight = x^T grad_z and grad_bias = column sums of grad_z, each unless
-// it is null, for the columns of a panel, 0 .. panel_count(out_features) - 1. The sums start from 0
-// or, where `continues` is set, from what is there: over the rows of a batch in one call or in
-// several they are the same chains.
+// Of float32 products: grad_weight = x^T grad_z and grad_bias = column sums of grad_z, each unless
+// it is null; the piece of that index, 0 .. gradient_piece_count - 1, which is a panel of columns
+// or some rows of one.
+// The sums start from 0 or, where `continues` is set, from what is there: over the rows of a batch
+// in one call or in several they are the same chains.
 template <class T>
-void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t panel,
+int64_t gradient_piece_count(const KernelTable<T>& kernels, const DenseShape& shape);
+template <class T>
+void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_t piece,
                                const T* grad_z, const T* x, T* grad_weight, T* grad_bias,
                                bool continues = false);
 

@@ -3,26 +3,41 @@
 A new file is written beside the old one under a temporary name, brought to the disk, and renamed:
 whoever opens the path, at any moment, finds the old file or the new one. A temporary file is locked
 while somebody writes to it, so that what a killed process left behind can be told from what another
-process is writing, and is removed by whoever writes the same file next.
+process is writing, and is removed by whoever writes the same file next. On Windows, where a file
+that somebody has open can be neither removed nor replaced, being open is the lock.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import time
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from .._errors import ModelFileError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_T = TypeVar("_T")
 
 # Temporary names of one file: so many processes can write it at a time.
 _NAMES = 16
 # On a file system without locks, a temporary file that was not written to for so long, in seconds,
 # is nobody's.
 _ABANDONED_AFTER = 3600.0
+# On Windows a writer has to close its temporary file before it renames it: one that is closed and
+# was not written to for so long is nobody's.
+_CLOSED_AFTER = 10.0
+# On Windows, how long to wait for readers to close the file that is to be replaced.
+_PATIENCE = 2.0
+# Without it, Windows would write a carriage return before every line feed.
+_BINARY = getattr(os, "O_BINARY", 0)
 
 
 def read_file(path: str) -> bytes:
@@ -30,8 +45,12 @@ def read_file(path: str) -> bytes:
     # Opening a pipe would wait for a writer.
     if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
         raise ModelFileError(path, "is not a regular file")
-    with open(path, "rb", buffering=0) as file:
-        return file.read()
+
+    def read() -> bytes:
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
+
+    return _patiently(read)
 
 
 def replace_file(
@@ -50,19 +69,16 @@ def replace_file(
     target = os.path.realpath(path)
     old_mode = _mode_of_replaceable(path, target, overwrite)
     folder, name = os.path.split(target)
+    if fcntl is None:
+        _replace_on_windows(folder, name, pieces, afterwards, overwrite)
+        return
     folder_handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         handle, temporary = _create_temporary(folder, name)
         try:
             if old_mode is not None:
                 os.fchmod(handle, old_mode)
-            for piece in pieces:
-                _write_all(handle, piece)
-            if afterwards is not None:
-                offset, piece = afterwards()
-                os.lseek(handle, offset, os.SEEK_SET)
-                _write_all(handle, piece)
-            os.fsync(handle)
+            _fill(handle, pieces, afterwards)
             _rename(temporary, target, overwrite)
         except BaseException:
             if _is_file_at(handle, temporary):
@@ -74,6 +90,41 @@ def replace_file(
         _sync_folder(folder_handle)
     finally:
         os.close(folder_handle)
+
+
+def _replace_on_windows(
+    folder: str,
+    name: str,
+    pieces: Iterable[bytes | memoryview],
+    afterwards: Callable[[], tuple[int, bytes]] | None,
+    overwrite: bool,
+) -> None:
+    """Do what `replace_file` does where there are no locks, folders on disk and permissions."""
+    handle, temporary = _create_temporary(folder, name)
+    try:
+        try:
+            _fill(handle, pieces, afterwards)
+        finally:
+            os.close(handle)
+        # Here, unlike elsewhere, rename refuses to replace a file.
+        rename = os.replace if overwrite else os.rename
+        _patiently(lambda: rename(temporary, os.path.join(folder, name)))
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _patiently(call: Callable[[], _T]) -> _T:
+    """Call; on Windows again for a while, when a file is refused since others have it open."""
+    give_up_at = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return call()
+        except PermissionError:
+            if fcntl is not None or time.monotonic() > give_up_at:
+                raise
+        time.sleep(0.01)
 
 
 def _mode_of_replaceable(path: str, target: str, overwrite: bool) -> int | None:
@@ -98,9 +149,11 @@ def _create_temporary(folder: str, name: str) -> tuple[int, str]:
         _remove_if_abandoned(temporary)
     for temporary in temporaries:
         try:
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
         except FileExistsError:
             continue
+        if fcntl is None:
+            return handle, temporary
         try:
             # Before it is locked, another process can have taken the file for an abandoned one.
             if _lock(handle) is not False and _is_file_at(handle, temporary):
@@ -110,10 +163,17 @@ def _create_temporary(folder: str, name: str) -> tuple[int, str]:
             os.unlink(temporary)
             raise
         os.close(handle)
-    raise OSError(errno.EBUSY, f"More than {_NAMES} processes are writing", f"{folder}/{name}")
+    raise OSError(
+        errno.EBUSY, f"More than {_NAMES} processes are writing", os.path.join(folder, name)
+    )
 
 
 def _remove_if_abandoned(temporary: str) -> None:
+    if fcntl is None:
+        with contextlib.suppress(OSError):  # there is none, or somebody has it open
+            if time.time() - os.stat(temporary).st_mtime > _CLOSED_AFTER:
+                os.unlink(temporary)
+        return
     try:
         handle = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:  # there is none, or it is another user's
@@ -149,6 +209,21 @@ def _is_file_at(handle: int, path: str) -> bool:
         return os.path.samestat(os.fstat(handle), os.lstat(path))
     except FileNotFoundError:
         return False
+
+
+def _fill(
+    handle: int,
+    pieces: Iterable[bytes | memoryview],
+    afterwards: Callable[[], tuple[int, bytes]] | None,
+) -> None:
+    """Write a file and bring it to the disk."""
+    for piece in pieces:
+        _write_all(handle, piece)
+    if afterwards is not None:
+        offset, piece = afterwards()
+        os.lseek(handle, offset, os.SEEK_SET)
+        _write_all(handle, piece)
+    os.fsync(handle)
 
 
 def _write_all(handle: int, piece: bytes | memoryview) -> None:

@@ -122,6 +122,17 @@ def test_large_batches_go_through_in_parts(rng, precision):
     assert len(reached) == 1
 
 
+@pytest.mark.parametrize("precision", SPLIT)
+def test_parts_of_a_batch_have_the_sums_of_the_whole(rng, precision):
+    X = rng.normal(size=(9000, 24)).astype(np.float32)
+    y = X[:, :3].copy()
+    model = cr.MLP([24, 700, 3], seed=1, precision=precision)
+    _, wanted = model.loss_and_gradient(X, y, loss="mse")  # in parts
+    _, grad_outputs = cr.kernels.mse(model.forward(X), y)
+    model.backward(grad_outputs)
+    assert same_bits(model.gradient, wanted)
+
+
 # --- numbers -------------------------------------------------------------------------------------
 
 

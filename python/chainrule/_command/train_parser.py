@@ -36,7 +36,7 @@ Writes FILE.safetensors, FILE.json and FILE.html into the present folder, and no
 
 # Options that mean something with a file alone, and without one alone.
 _WITH_FILE = (
-    *("target", "task", "ignore", "categorical", "missing", "time_column"),
+    *("target", "task", "ignore", "categorical", "missing", "not_missing", "time_column"),
     *("output", "force", "compare"),
 )
 _WITHOUT_FILE = ("plot", "reference")
@@ -79,6 +79,13 @@ def add_train(commands: Commands) -> None:
         action="append",
         default=[],
         help="what else stands for a missing value, as ?; may be given again",
+    )
+    table.add_argument(
+        "--not-missing",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="a class of the target though it looks like a missing value, as None; likewise",
     )
     table.add_argument(
         "--test-fraction",
@@ -190,5 +197,6 @@ def _run_train(arguments: argparse.Namespace) -> None:
         ignore=tuple(arguments.ignore),
         categorical=tuple(arguments.categorical),
         missing=tuple(arguments.missing),
+        not_missing=tuple(arguments.not_missing),
     )
     train(options_of(TrainOptions, arguments, choices=choices))

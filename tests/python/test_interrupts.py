@@ -10,7 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from sklearn.neural_network import MLPClassifier
 from tables import cancer, write
+
+from chainrule._cli import main
 
 # As the script that pip makes; it says when Python itself has started.
 PROGRAM = """
@@ -105,6 +108,21 @@ if os.name == "posix":
         process.send_signal(signal.SIGINT)
         assert "NumPy" in process.communicate(timeout=60)[0]
         assert process.returncode == 0
+
+
+def test_in_the_training_of_the_rival(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    write(cancer(), tmp_path / "t.csv")
+    monkeypatch.setattr(MLPClassifier, "_backprop", interrupt)
+    arguments = ["train", "t.csv", "--target", "diagnosis", "--epochs", "1", "--weight-decay", "1"]
+    assert main([*arguments, "--compare"]) == 130
+    assert capsys.readouterr().err == "chainrule: interrupted; nothing was written\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
 def test_other_programs_keep_their_interrupts() -> None:

@@ -205,7 +205,7 @@ def test_threads_of_the_environment(tmp_path: Path) -> None:
     [
         ("--version", f"chainrule {cr.__version__}"),
         ("--help", "train on a table, or on handwritten digits"),
-        ("predict --help", "--output species.parquet --probabilities"),
+        ("predict --help", "--output species.parquet"),
         ("evaluate --help", "--json scores.json"),
         ("train --help", "chainrule train flowers.csv --target species"),
     ],
@@ -230,3 +230,12 @@ def test_console_script() -> None:
     (script,) = entry_points(group="console_scripts", name="chainrule")
     # What it starts with takes over Ctrl-C: test_interrupts.py runs it.
     assert script.value == "_chainrule_start:main"
+
+
+@pytest.mark.parametrize("command", ["", "train", "predict", "evaluate", "export", "bench", "info"])
+def test_help_fits_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*command.split(), "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80

@@ -23,7 +23,8 @@ examples:
   chainrule train flowers.csv --target species
       classification, because the target holds text
   chainrule train houses.parquet --target price --hidden 256,128 --compare
-      regression, because the target holds many different numbers; beside scikit-learn's MLP
+      regression, because the target holds many different numbers;
+      scikit-learn's MLP beside it
   chainrule train sales.csv --target amount --time-column day --ignore id
       the last fifth of the days is held out
   chainrule train survey.csv --target answer --missing "?" --config survey.toml
@@ -31,7 +32,8 @@ examples:
   chainrule train
       scikit-learn's handwritten digits: no file, no network needed
 
-Writes FILE.safetensors, FILE.json and FILE.html into the present folder, and nothing else.
+Writes FILE.safetensors, FILE.json and FILE.html into the present folder, and
+nothing else.
 """
 
 # Options that mean something with a file alone, and without one alone.

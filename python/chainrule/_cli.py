@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from chainrule import runtime
-from chainrule._command.errors import FAILED, INTERRUPTED, CommandError, UsageError
+from chainrule._command.errors import FAILED, INTERRUPTED, CommandError, UsageError, printable
 from chainrule._command.parsers import build_parser
 
 __all__ = ["main"]
@@ -53,8 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         # Files are looked after where they are written; what is left is what was printed.
         _drop_output()
-        reason = "whoever read it is gone" if isinstance(error, BrokenPipeError) else error.strerror
-        return _fail(f"error: standard output cannot be written: {reason}", FAILED)
+        if not isinstance(error, BrokenPipeError):
+            return _fail(f"error: standard output cannot be written: {error.strerror}", FAILED)
+        # The reader has read enough, as head does; but work that has been stopped by that is news.
+        if [*(sys.argv[1:] if argv is None else argv)][:1] in (["train"], ["bench"]):
+            return _fail("error: stopped, for whoever read standard output is gone", FAILED)
+        return FAILED
     return 0
 
 
@@ -80,7 +84,7 @@ def _fail(line: str, exit_code: int) -> int:
     except OSError:
         _drop_output()
     with contextlib.suppress(OSError):
-        print(f"chainrule: {line}", file=sys.stderr, flush=True)
+        print(f"chainrule: {printable(line)}", file=sys.stderr, flush=True)
     return exit_code
 
 

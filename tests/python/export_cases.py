@@ -15,6 +15,7 @@ from tables import cancer, diabetes, write
 
 import chainrule as cr
 from chainrule._cli import main
+from chainrule._command.marks import Marks
 from chainrule._command.pipeline import Pipeline
 from chainrule._command.source import open_source
 from chainrule.estimators import MLPClassifier, MLPRegressor
@@ -70,7 +71,7 @@ def trained(folder: Path) -> Path:
 
 def encoded(pipeline: Pipeline, rows: Path) -> Any:
     """Return what the network of a model gets for the rows of a file."""
-    source = open_source(str(rows), pipeline.missing)
+    source = open_source(str(rows), Marks(pipeline.missing))
     kinds = pipeline.kinds()
     return np.concatenate(
         [

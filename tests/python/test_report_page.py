@@ -15,7 +15,9 @@ import pytest
 from tables import diabetes, write
 
 from chainrule._cli import main
+from chainrule._command import figures
 from chainrule._command.elements import element, picture, table
+from chainrule._command.report import amount
 
 VOID = {"meta", "img"}
 
@@ -142,6 +144,34 @@ def test_report_for_programs(folder: Path) -> None:
     assert falls[0] > 0.05
     # Body-mass index and the triglycerides: what the literature finds first, too.
     assert {item["column"] for item in report["importance"][:3]} & {"bmi", "s5"}
+
+
+def test_pictures_follow_the_theme(folder: Path) -> None:
+    text = (folder / "diabetes.html").read_text(encoding="utf-8")
+    assert "@media (prefers-color-scheme: dark)" in text
+    for svg in Page(text).pictures:
+        assert b"@media (prefers-color-scheme: dark)" in svg
+        assert b"stroke: currentColor" in svg
+        # Neither a white page behind the picture nor ink that is black in every theme.
+        assert b"#ffffff" not in svg
+        assert b"#000000" not in svg
+
+
+def test_labels_of_long_names_differ() -> None:
+    names = [f"the quantity number {i:02} that was measured in the laboratory" for i in range(20)]
+    labels = figures._labels([*names, "short", "costs in $"])
+    assert len(set(labels)) == len(labels)
+    assert all(f"{i:02}" in label for i, label in enumerate(labels[:20]))
+    assert max(map(len, labels)) <= 28
+    assert labels[20:] == ["short", r"costs in \$"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (131_600.4, "131,600"), (-0.05139, "-0.05139"), (3e-7, "3e-07"), (57.34, "57.34")],
+)
+def test_amounts(value: float, text: str) -> None:
+    assert amount(value) == text
 
 
 def test_elements_escape() -> None:

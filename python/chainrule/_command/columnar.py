@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from chainrule._command.errors import UsageError, quoted, require
+from chainrule._command.imports import import_all
 from chainrule._command.lines import seconds_of
 from chainrule._command.source import Chunk, Column, Kind, texts_of
 
@@ -34,9 +35,11 @@ class ColumnarSource:
 
     def __init__(self, path: str, kind: Format, missing: Collection[str]) -> None:
         require(f"reading {path} ({kind})", ["pyarrow"])
+        import_all("pyarrow.parquet", "pyarrow.compute")
         self.path = path
         self._format = kind
         self._missing = frozenset(missing)
+        self.marked: dict[str, int] = {}  # what is missing is no text here
         with self._errors():
             self._schema = self._read_schema()
         self.names = tuple(self._schema.names)

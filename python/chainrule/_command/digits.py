@@ -18,6 +18,7 @@ import chainrule as cr
 from chainrule._command import figures
 from chainrule._command.comparison import compare
 from chainrule._command.errors import CommandError, require
+from chainrule._command.imports import import_all
 from chainrule._command.info import num_threads
 from chainrule._command.options import NetworkOptions
 from chainrule._command.outputs import write_file
@@ -146,6 +147,7 @@ def train_digits(options: DigitsOptions) -> None:
 
 
 def _load(test_fraction: float, seed: int) -> _Digits:
+    import_all("tqdm", "matplotlib.figure", "sklearn.datasets", "sklearn.model_selection")
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

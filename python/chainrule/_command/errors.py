@@ -5,7 +5,16 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 
-__all__ = ["FAILED", "INTERRUPTED", "USAGE", "CommandError", "UsageError", "quoted", "require"]
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "USAGE",
+    "CommandError",
+    "UsageError",
+    "printable",
+    "quoted",
+    "require",
+]
 
 FAILED = 1
 USAGE = 2
@@ -25,6 +34,13 @@ class UsageError(CommandError):
     """The user's options or the user's file cannot be used as given."""
 
     exit_code = USAGE
+
+
+def printable(text: str) -> str:
+    """Return a text on one line: a file's name may hold line ends, and codes for terminals."""
+    return "".join(
+        char if char >= " " and not "\x7f" <= char <= "\x9f" else repr(char)[1:-1] for char in text
+    )
 
 
 def quoted(text: object) -> str:

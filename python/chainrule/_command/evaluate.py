@@ -10,7 +10,9 @@ import numpy as np
 
 import chainrule as cr
 from chainrule._command.errors import UsageError, quoted, require
+from chainrule._command.imports import import_all
 from chainrule._command.info import num_threads
+from chainrule._command.marks import Marks, marks_among, note
 from chainrule._command.outputs import check_output, write_file
 from chainrule._command.page import in_numbers
 from chainrule._command.pipeline import load
@@ -45,7 +47,8 @@ def evaluate(options: EvaluateOptions) -> None:
     require("chainrule evaluate", ["sklearn", "pandas"])
     pipeline = load(options.model)
     target = pipeline.target
-    source = open_source(options.file, pipeline.missing)
+    classes = marks_among(target.classes)
+    source = open_source(options.file, Marks(pipeline.missing, target.name, classes))
     pipeline.check_columns(source)
     if target.name not in source.names:
         raise UsageError(
@@ -60,6 +63,7 @@ def evaluate(options: EvaluateOptions) -> None:
     outputs, y = [], []
     unseen: dict[str, int] = {}
     n_rows = n_missing = n_unknown = 0
+    import_all("pandas", "sklearn.metrics")
     for chunk in source.chunks(list(kinds), kinds):
         columns = pipeline.columns_of(source, chunk)
         known = as_kind(source, target.name, chunk, target.kind)
@@ -91,6 +95,8 @@ def evaluate(options: EvaluateOptions) -> None:
     ):
         if n:
             report.field("left out", f"{count(n, 'row')} {why}")
+    if source.marked:
+        report.field("note", note(source.marked, of_classes=False))
     for name, n in unseen.items():
         if n:
             report.field(

@@ -19,6 +19,7 @@ from chainrule._command.exportable import (
     missing_text,
     output_texts,
 )
+from chainrule._command.imports import import_all
 from chainrule._command.outputs import check_output, write_file
 from chainrule._command.report import Report, count
 from chainrule._files import container
@@ -109,6 +110,7 @@ def _in_words(found: Exportable) -> str:
 
 
 def _as_onnx(found: Exportable, options: ExportOptions) -> Made:
+    import_all("onnx")
     from chainrule._command.export_onnx import make_onnx
 
     opset = _DEFAULT_OPSET if options.opset is None else options.opset

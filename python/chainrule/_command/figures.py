@@ -1,4 +1,8 @@
-"""The pictures of the report. Text in them is drawn as outlines, so that any font shows."""
+"""The pictures of the report. Text in them is drawn as outlines, so that any font shows.
+
+They have no background, and ink that follows the reader's theme: colors must do on
+white and on black.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from chainrule._command.report import amount
 
 __all__ = [
     "as_png",
@@ -23,8 +29,10 @@ __all__ = [
 ]
 
 # Distinct for color-blind eyes, and by lightness in gray.
-FIRST, SECOND, GRAY = "#0b5394", "#d1701a", "#777777"
-_LONGEST_LABEL = 24
+FIRST, SECOND, GRAY = "#2a79ba", "#d1701a", "#808080"
+_LONGEST_LABEL = 28
+_INK = b"""<style>svg { color: #1a1a1a; fill: currentColor; }
+@media (prefers-color-scheme: dark) { svg { color: #e4e4e4; } }</style>"""
 _MOST_COLUMNS = 20
 _MOST_POINTS = 5000
 _BINS = 10
@@ -49,7 +57,11 @@ def as_svg(figure: Any) -> bytes:
 
     settings: Any = {"svg.fonttype": "path", "svg.hashsalt": "chainrule"}
     with mpl.rc_context(settings):
-        return _saved(figure, format="svg", dpi=150, metadata={"Date": None})
+        svg = _saved(figure, format="svg", dpi=150, transparent=True, metadata={"Date": None})
+    # Black is matplotlib's ink; in outlines of text it is not even written.
+    svg = svg.replace(b": #000000", b": currentColor")
+    end = svg.index(b">", svg.index(b"<svg")) + 1
+    return svg[:end] + _INK + svg[end:]
 
 
 def as_png(figure: Any, mark: str) -> bytes:
@@ -66,9 +78,41 @@ def _saved(figure: Any, **arguments: Any) -> bytes:
 
 
 def _short(text: str) -> str:
+    """Return a label of one line; of a long text, both ends."""
     line = " ".join(text.split())
-    line = line if len(line) <= _LONGEST_LABEL else line[: _LONGEST_LABEL - 1] + "…"
+    if len(line) > _LONGEST_LABEL:
+        half = _LONGEST_LABEL // 2
+        line = f"{line[:half]}…{line[1 - half :]}"
     return line.replace("$", r"\$")
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """Return short labels; those that would be alike are cut where the names begin to differ."""
+    labels = [_short(name) for name in names]
+    alike: dict[str, list[int]] = {}
+    for i, label in enumerate(labels):
+        alike.setdefault(label, []).append(i)
+    for places in alike.values():
+        if len(places) > 1:
+            lines = [" ".join(names[i].split()) for i in places]
+            # The first and the last in order begin alike as far as all do.
+            first, last = min(lines), max(lines)
+            n_alike = next(
+                (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first)
+            )
+            start = max(0, n_alike - 8)
+            for i, line in zip(places, lines, strict=True):
+                labels[i] = _short(f"…{line[start : start + _LONGEST_LABEL - 2]}…")
+    return labels
+
+
+def _in_amounts(*axes: Any) -> None:
+    """Write the numbers of an axis out, without a power of ten in a corner."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    for axis in axes:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+        axis.set_major_locator(MaxNLocator(nbins=4))
 
 
 def learning_curve(
@@ -110,7 +154,11 @@ def confusion_matrix(counts: list[list[int]], classes: Sequence[str]) -> Any:
     n = len(classes)
     side = min(max(3.6, 1.6 + 0.42 * n), 10)
     figure, axes = _figure(side + 0.6, side)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    from matplotlib.colors import ListedColormap, to_rgba
+
+    opacities = np.linspace(0, 1, 256)
+    colors = ListedColormap([(*to_rgba(FIRST)[:3], opacity) for opacity in opacities])
+    axes.imshow(shares, cmap=colors, vmin=0, vmax=1)
     if n <= 25:
         for i, j in np.ndindex(n, n):
             axes.text(
@@ -118,14 +166,16 @@ def confusion_matrix(counts: list[list[int]], classes: Sequence[str]) -> Any:
                 ha="center",
                 va="center",
                 fontsize=9 if n <= 12 else 6,
-                color="white" if shares[i, j] > 0.5 else "black" if table[i, j] else "#bbbbbb",
+                color="white" if shares[i, j] > 0.5 else "black" if table[i, j] else GRAY,
             )
-    names = [_short(name) for name in classes]
+    names = _labels(classes)
     if n <= 60:
         fits = n * max(map(len, names)) <= 30
         turned = 0 if fits else 30 if n <= 6 else 90
         axes.set_xticks(range(n), names, rotation=turned, ha="right" if turned == 30 else "center")
         axes.set_yticks(range(n), names)
+        if n > 25:
+            axes.tick_params(labelsize=8)
     axes.set_xlabel("predicted")
     axes.set_ylabel("actual")
     return figure
@@ -144,11 +194,12 @@ def predicted_against_actual(
     axes.plot([low, high], [low, high], color=GRAY, linewidth=1, label="exact")
     size = 14 if len(actual) < 500 else 5
     axes.scatter(
-        predicted, actual, s=size, alpha=0.4, color=FIRST, edgecolors="none", rasterized=True
+        predicted, actual, s=size, alpha=0.6, color=FIRST, edgecolors="none", rasterized=True
     )
     axes.set_xlabel(f"predicted {_short(name)}")
     axes.set_ylabel(f"actual {_short(name)}")
     axes.set_aspect("equal", adjustable="datalim")
+    _in_amounts(axes.xaxis, axes.yaxis)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="upper left")
     return figure
@@ -183,6 +234,7 @@ def calibration_of_values(
     axes.plot(mean, found, "o-", color=FIRST, label="tenths of the held-out rows")
     axes.set_xlabel(f"mean predicted {_short(name)}")
     axes.set_ylabel(f"mean actual {_short(name)}")
+    _in_amounts(axes.xaxis, axes.yaxis)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return figure
@@ -200,7 +252,7 @@ def importance(harm: Mapping[str, tuple[float, float]], what: str) -> Any:
         color=FIRST,
         ecolor=GRAY,
     )
-    axes.set_yticks(places, [_short(name) for name, _ in shown])
+    axes.set_yticks(places, _labels([name for name, _ in shown]))
     axes.set_xlabel(f"{what} when the column is shuffled")
     axes.grid(alpha=0.3, axis="x")
     return figure

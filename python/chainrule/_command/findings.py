@@ -129,8 +129,8 @@ def draw(
         predicted = shares.argmax(axis=1)
         pictures["Confusion matrix"] = (
             figures.confusion_matrix(found["confusion"], target.classes),
-            "Held-out rows by their class and by the one that the model named; the darker, the "
-            "greater the share of the class.",
+            "Held-out rows by their class and by the one that the model named; the stronger the "
+            "color, the greater the share of the class.",
         )
         pictures["Calibration"] = (
             figures.calibration_of_classes(shares.max(axis=1), predicted == held_out.y),

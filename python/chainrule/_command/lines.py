@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import math
 import os
 import re
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from chainrule._command.compression import check_whole, open_bytes
 from chainrule._command.errors import UsageError
 
 __all__ = [
@@ -178,6 +180,7 @@ def seconds_of(texts: Iterable[str]) -> npt.NDArray[np.float64] | None:
 
 def not_text_error(path: str, error: UnicodeDecodeError) -> UsageError:
     """Return the error for a file that is no CSV, or is one in another encoding."""
+    check_whole(path)
     return UsageError(
         f"{path} is not text in UTF-8: byte 0x{error.object[error.start]:02x} cannot be read; "
         "save the table as CSV in UTF-8"
@@ -187,7 +190,10 @@ def not_text_error(path: str, error: UnicodeDecodeError) -> UsageError:
 def _records(path: str, delimiter: str) -> Iterator[Record]:
     csv.field_size_limit(_LONGEST_CELL)
     # The codec drops the byte-order mark that spreadsheets write first.
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with (
+        open_bytes(path) as raw,
+        io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file,
+    ):
         reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
         start = 1
         while True:

@@ -34,6 +34,7 @@ class TrainOptions(NetworkOptions):
     """The arguments of `chainrule train FILE`."""
 
     file: str
+    config: str | None
     target: str | None
     task: Task | None
     choices: Choices

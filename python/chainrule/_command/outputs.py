@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 
-from chainrule._command.errors import CommandError, UsageError
+from chainrule._command.errors import CommandError, UsageError, quoted
 from chainrule._files.storage import replace_file
 
 __all__ = ["check_output", "check_place", "write_file"]
@@ -17,13 +18,33 @@ def check_place(path: str, option: str) -> bool:
     Raises
     ------
     UsageError
-        If it does not, and no file can be written there.
+        If no file can be written there.
     """
+    if not os.path.basename(path):
+        raise UsageError(f"{option} {quoted(path)}: expected the name of a file")
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise UsageError(f"{option} {path}: there is no folder {folder}")
-    exists = os.path.lexists(path)
-    if not exists and not os.access(folder, os.W_OK):
+    # A link is followed, and a file is written beside the one that it replaces.
+    try:
+        target = os.path.realpath(path)
+        mode = os.stat(target).st_mode
+        exists = True
+    except FileNotFoundError:
+        exists = False
+    except (OSError, ValueError) as error:  # too long, links in a circle; ValueError: a NUL
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{option} {path!r} cannot be written: {reason}") from None
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise UsageError(
+            f"{option} {path}: it is a link into {folder}, and there is no such folder"
+        )
+    if exists and stat.S_ISDIR(mode):
+        raise UsageError(f"{option} {path}: it is a folder")
+    if exists and not stat.S_ISREG(mode):
+        raise UsageError(f"{option} {path}: it is a pipe or a device, expected a file")
+    if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"{option} {path}: the folder {folder} cannot be written to")
     return exists
 
@@ -32,10 +53,8 @@ def check_output(path: str, option: str, *, force: bool, inputs: Iterable[str]) 
     """Raise UsageError unless `path` may be written: new or with --force, and never an input."""
     if not check_place(path, option):
         return
-    if os.path.isdir(path):
-        raise UsageError(f"{option} {path}: it is a folder")
     for read in inputs:
-        if os.path.exists(path) and os.path.samefile(path, read):
+        if os.path.samefile(path, read):
             raise UsageError(f"{option} {path}: it is the file to read, which is never written to")
     if not force:
         raise UsageError(

@@ -7,42 +7,50 @@ from collections.abc import Mapping
 from typing import Any
 
 from chainrule._command.elements import Element, Node, element, picture, table
-from chainrule._command.report import count, duration
+from chainrule._command.report import amount, count, duration
 from chainrule._command.scores import in_words
 
 __all__ = ["in_numbers", "render"]
 
 _STYLE = """
-:root { color-scheme: light; }
+:root { color-scheme: light dark;
+  --page: #fff; --ink: #1a1a1a; --soft: #555; --line: #ddd; --row: #eee; }
+@media (prefers-color-scheme: dark) { :root {
+  --page: #16181b; --ink: #e4e4e4; --soft: #a6a6a6; --line: #44474b; --row: #2c2f33; } }
 body { margin: 0 auto; max-width: 60rem; padding: 1.5rem 1rem 4rem;
-  background: #fff; color: #1a1a1a;
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
+  background: var(--page); color: var(--ink);
+  font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
   overflow-wrap: break-word; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: .5rem 0 .25rem; }
-h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #ddd; }
-p { margin: .5rem 0; } .lead { font-size: 1.1rem; } .small { color: #555; font-size: .9rem; }
+h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid var(--line); }
+p { margin: .5rem 0; } .lead { font-size: 1.1rem; } .small { color: var(--soft); font-size: .9rem; }
 .scrolls { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #eee;
-  vertical-align: top; }
-th { color: #555; font-weight: 600; } .number { text-align: right; white-space: nowrap; }
-figure { margin: 1rem 0; } figcaption { color: #555; font-size: .9rem; max-width: 44rem; }
+th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--row);
+  vertical-align: top; overflow-wrap: anywhere; min-width: 4rem; max-width: 26rem; }
+th { color: var(--soft); font-weight: 600; } .number { text-align: right; white-space: nowrap; }
+td:nth-child(3):not(.number) { min-width: 9rem; }
+figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .9rem; max-width: 44rem; }
 img { max-width: 100%; height: auto; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr));
   column-gap: 2rem; }
-.wide img { min-width: 36rem; }
+.broad img { min-width: 26rem; } .wide img { min-width: 36rem; }
 @media print {
+  :root { font-size: 11px; } .pair { grid-template-columns: 1fr 1fr; }
+  img { max-height: 15cm; } .broad img, .wide img { min-width: 0; }
   body { max-width: none; } h2 { break-after: avoid; } figure { break-inside: avoid; } }
 """
 
 _MOST_ROWS = 200
+_MSE = " of the standardized target"
+_MOST_SMALL = 12  # classes of a confusion matrix that can be read on half the page
 
 
 def in_numbers(name: str, value: float) -> str:
     """Return a score as text: shares with four digits, others with as many that count."""
     if math.isnan(value):
         return "-"
-    return f"{value:.4g}" if name in ("rmse", "mae") else f"{value:.4f}"
+    return amount(value) if name in ("rmse", "mae") else f"{value:.4f}"
 
 
 def render(report: Mapping[str, Any], pictures: Mapping[str, tuple[bytes, str]]) -> str:
@@ -70,7 +78,6 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, tuple[bytes, str]])
         _scores(report),
         element("p", _split(report), class_="small"),
     ]
-    last = list(pictures)[-1]  # two pictures side by side: it scrolls where it would be tiny
     sections = [
         element(
             "section",
@@ -80,12 +87,13 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, tuple[bytes, str]])
                 element("div", picture(svg, f"{heading}: {caption}"), class_="scrolls"),
                 element("figcaption", caption),
             ),
-            class_="wide" if heading == last else "",
+            class_=_width(heading, report),
         )
         for heading, (svg, caption) in pictures.items()
     ]
     # The first two are about as high as wide.
-    body += [element("div", *sections[:2], class_="pair"), *sections[2:]]
+    large = _width(next(iter(pictures)), report) == "wide"
+    body += sections if large else [element("div", *sections[:2], class_="pair"), *sections[2:]]
     body += [element("h2", "Columns"), *_columns(report)]
     body += [element("h2", "Training"), _training(report)]
     head = element(
@@ -96,6 +104,15 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, tuple[bytes, str]])
         Element(f"<style>{_STYLE}</style>"),
     )
     return f"<!DOCTYPE html>\n{element('html', head, element('body', *body), lang='en').html}\n"
+
+
+def _width(heading: str, report: Mapping[str, Any]) -> str:
+    """Return the class of a picture, which scrolls where it would be too small to read."""
+    if heading == "Learning curve":
+        return "wide"
+    if heading == "Confusion matrix" and len(report["target"]["classes"]) > _MOST_SMALL:
+        return "wide"
+    return "broad" if heading == "What the model goes by" else ""
 
 
 def _lead(report: Mapping[str, Any]) -> str:
@@ -112,8 +129,8 @@ def _lead(report: Mapping[str, Any]) -> str:
         return "The held-out rows all have the same value: there is no R²."
     return (
         f"The model explains {model:.1%} of the variance (R²) of rows that it had not seen; "
-        f"its typical error (RMSE) is {scores['model']['rmse']:.4g}, that of always predicting "
-        f"the mean {scores['baseline']['rmse']:.4g}."
+        f"its typical error (RMSE) is {amount(scores['model']['rmse'])}, that of always predicting "
+        f"the mean {amount(scores['baseline']['rmse'])}."
     )
 
 
@@ -148,7 +165,12 @@ def _split(report: Mapping[str, Any]) -> str:
     return (
         text
         + " Trivial: the training rows' "
-        + ("class frequencies." if report["task"] == "classification" else "mean.")
+        + (
+            "class frequencies."
+            if report["task"] == "classification"
+            else "mean. RMSE and mean absolute error are in the units of "
+            f"{report['target']['name']}."
+        )
     )
 
 
@@ -189,7 +211,7 @@ def _training(report: Mapping[str, Any]) -> Element:
             f"dropout {model['dropout']:g}; {count(model['parameters'], 'parameter')}, "
             f"{model['dtype']}",
         ],
-        ["loss", training["loss"]],
+        ["loss", training["loss"] + (" in nats" if report["task"] == "classification" else _MSE)],
         [
             "optimizer",
             f"AdamW, learning rate {training['learning_rate']:g} with warm-up and cosine, "

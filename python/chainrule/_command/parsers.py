@@ -15,7 +15,8 @@ __all__ = ["build_parser"]
 _PREDICT_EXAMPLES = """\
 examples:
   chainrule predict flowers.safetensors new_flowers.csv > species.csv
-  chainrule predict flowers.safetensors new.parquet --output species.parquet --probabilities
+  chainrule predict flowers.safetensors new.parquet --output species.parquet \\
+      --probabilities
 """
 
 _EVALUATE_EXAMPLES = """\
@@ -26,9 +27,12 @@ examples:
 
 _EXPORT_NOTES = """\
 formats, by the end of OUTPUT or by --format:
-  onnx   .onnx         a table's columns go in, predictions come out; needs chainrule[onnx]
-  c      .c            the network alone, one C99 file with the bits of predict; it lists its inputs
-  torch  .safetensors  the network alone, a state dictionary for a module that is printed
+  onnx   .onnx         a table's columns go in, predictions come out;
+                       needs chainrule[onnx]
+  c      .c            the network alone, one C99 file with the bits of predict;
+                       it lists its inputs
+  torch  .safetensors  the network alone, a state dictionary for a module that
+                       is printed
 
 examples:
   chainrule export flowers.safetensors flowers.onnx
@@ -36,14 +40,16 @@ examples:
 """
 
 _BENCH_NOTES = """\
-shapes: rl, tabular, digits, mnist, deep, mid, wide, huge (whole training steps) and predict_row
-(one row through a small network). Without --quick or --full all but wide and huge are measured,
-five rounds, in some minutes.
+shapes: rl, tabular, digits, mnist, deep, mid, wide, huge (whole training steps)
+and predict_row (one row through a small network). Without --quick or --full all
+but wide and huge are measured, five rounds, in some minutes.
 
-peers: numpy, torch, torch_compile, jax, sklearn, nn_engine_core; those that are installed, and
-torch_compile only when it is named or with --full, for it compiles for minutes.
+peers: numpy, torch, torch_compile, jax, sklearn, nn_engine_core; those that are
+installed, and torch_compile only when it is named or with --full, for it
+compiles for minutes.
 
-Nothing else should run meanwhile. Ctrl-C ends all and prints what was measured until then.
+Nothing else should run meanwhile. Ctrl-C ends all and prints what was measured
+until then.
 """
 
 

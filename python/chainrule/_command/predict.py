@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule._command.errors import CommandError, UsageError, quoted, require
+from chainrule._command.imports import import_all
 from chainrule._command.info import num_threads
+from chainrule._command.marks import Marks
 from chainrule._command.outputs import check_output
 from chainrule._command.pipeline import Pipeline, load, probabilities
 from chainrule._command.report import Report, count
@@ -54,11 +56,12 @@ def predict(options: PredictOptions) -> None:
     pipeline = load(options.model)
     if options.probabilities and not pipeline.target.classes:
         raise UsageError(f"--probabilities: {options.model} predicts numbers, which have none")
-    source = open_source(options.file, pipeline.missing)
+    source = open_source(options.file, Marks(pipeline.missing))
     pipeline.check_columns(source)
     if options.output is not None:
         inputs = (options.model, options.file)
         check_output(options.output, "--output", force=options.force, inputs=inputs)
+    import_all("pandas")
     run = _Run(options, pipeline, source, options.threads or num_threads())
     if options.output is None:
         if isinstance(sys.stdout, io.TextIOWrapper):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from chainrule._command.encoding import Encoding, Step, fit_step
 from chainrule._command.errors import UsageError, quoted
+from chainrule._command.marks import note
 from chainrule._command.recipe import VALIDATION_FRACTION
 from chainrule._command.report import count
 from chainrule._command.source import Column
@@ -128,8 +129,13 @@ def prepare(
         validation=parts[1],
         held_out=parts[2],
         how_split=split.how,
-        notes=[*table.notes, *split.notes],
+        notes=[*table.notes, *_marks(table, target), *split.notes],
     )
+
+
+def _marks(table: Table, target: Target) -> list[str]:
+    marked = table.source.marked
+    return [note(marked, of_classes=target.kind == "categorical")] if marked else []
 
 
 def _by_time(

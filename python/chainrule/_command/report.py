@@ -7,7 +7,9 @@ import sys
 import textwrap
 from typing import TextIO
 
-__all__ = ["Report", "count", "duration"]
+from chainrule._command.errors import printable
+
+__all__ = ["Report", "amount", "count", "duration"]
 
 _LABEL_WIDTH = 20
 _WIDEST = 100
@@ -34,7 +36,7 @@ class Report:
         if self.quiet and not result:
             return
         wrapped = textwrap.wrap(
-            text,
+            printable(text),
             width=max(self._width - _LABEL_WIDTH, 30),
             break_long_words=False,  # a path must stay in one piece
             break_on_hyphens=False,
@@ -74,6 +76,13 @@ class Report:
 def count(number: int, singular: str, plural: str = "") -> str:
     """Return a number with its noun: "1 row", "1,797 rows"."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def amount(value: float) -> str:
+    """Return a value of any size with the four digits that count: "131,600", "0.0514"."""
+    if value == 0 or 1e-4 <= abs(value) < 1e9:
+        return f"{float(f'{value:.4g}'):,.10g}"
+    return f"{value:.4g}"
 
 
 def duration(seconds: float) -> str:

@@ -44,7 +44,12 @@ def train_rival(
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        rival.fit(X, y if target.classes else target.standardize(y).ravel())
+        # Of an interrupt it only warns, and keeps the weights that it has.
+        warnings.filterwarnings("error", "Training interrupted", UserWarning)
+        try:
+            rival.fit(X, y if target.classes else target.standardize(y).ravel())
+        except UserWarning:
+            raise KeyboardInterrupt from None
     seconds = time.perf_counter() - began
     if target.classes:
         # All classes are among the training rows.

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from chainrule._command.errors import UsageError, quoted
 from chainrule._command.header import check_header, check_names
 from chainrule._command.lines import check_path
+from chainrule._command.marks import Marks
 
 __all__ = [
     "Chunk",
@@ -82,6 +83,8 @@ class Source(Protocol):
 
     path: str
     names: tuple[str, ...]
+    # Words taken for a missing target, and how often, in what was read of the file; of text alone.
+    marked: dict[str, int]
 
     def chunks(self, columns: Collection[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
         """Read the file from its start.
@@ -106,14 +109,14 @@ class Source(Protocol):
         """Return the text of a cell."""
 
 
-def open_source(path: str, missing: Collection[str] = ()) -> Source:
+def open_source(path: str, marks: Marks | None = None) -> Source:
     """Return the source for a file: Parquet and Arrow are told by their content.
 
     Parameters
     ----------
     path : str
-    missing : collection of str
-        Texts that stand for a missing value, besides the usual ones.
+    marks : Marks, optional
+        What stands for a missing value.
 
     Raises
     ------
@@ -123,15 +126,16 @@ def open_source(path: str, missing: Collection[str] = ()) -> Source:
     from chainrule._command import columnar, delimited
 
     check_path(path)
+    marks = marks or Marks()
     with open(path, "rb") as file:
         start = file.read(8)
     kind = columnar.format_of(start)
     source: Source
     if kind is None:
-        source = delimited.DelimitedSource(path, missing)
+        source = delimited.DelimitedSource(path, marks)
         check_header(path, source.names)
     else:
-        source = columnar.ColumnarSource(path, kind, missing)
+        source = columnar.ColumnarSource(path, kind, marks.more)
     check_names(path, source.names)
     return source
 

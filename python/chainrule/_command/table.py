@@ -12,7 +12,9 @@ import numpy as np
 
 from chainrule._command.errors import UsageError, quoted
 from chainrule._command.header import require_column
+from chainrule._command.imports import FOR_TRAINING, import_all
 from chainrule._command.lines import is_date, to_number
+from chainrule._command.marks import Marks
 from chainrule._command.report import count
 from chainrule._command.source import Chunk, Column, Kind, Source, fail_at, open_source
 
@@ -37,11 +39,14 @@ class Choices:
         Columns whose values are names, even when they are written as numbers.
     missing : tuple of str
         Texts that stand for a missing value, besides the usual ones.
+    not_missing : tuple of str
+        Of the usual ones, those that are classes of the target, which then holds names.
     """
 
     ignore: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    not_missing: tuple[str, ...] = ()
 
 
 @dataclass
@@ -85,7 +90,9 @@ def read_table(path: str, target: str | None, choices: Choices, time: str | None
     UsageError
         For everything that keeps the table from being trained on; names line and column.
     """
-    source = open_source(path, choices.missing)
+    marks = Marks(choices.missing, target, choices.not_missing)
+    marks.check()
+    source = open_source(path, marks)
     names = source.names
     require_column(path, names, target, "--target")
     assert target is not None
@@ -107,12 +114,15 @@ def read_table(path: str, target: str | None, choices: Choices, time: str | None
             "separated by commas, semicolons or tabs"
         )
     forced: dict[str, Kind] = dict.fromkeys(choices.categorical, "categorical")
+    if choices.not_missing:
+        forced[target] = "categorical"
+    import_all(*FOR_TRAINING)
     n_rows, builders = _read(source, wanted, forced)
     if n_rows == 0:
         raise UsageError(f"{path} holds names of columns and no rows")
     columns = {name: builders.pop(name).finish() for name in wanted}
     for name, column in columns.items():
-        if name not in choices.categorical:
+        if name not in forced:
             _refuse_mixture(source, name, column)
     if n_rows < MIN_ROWS:
         raise UsageError(

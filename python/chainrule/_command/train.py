@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from chainrule._command import figures
+from chainrule._command.compression import without_compression_ending
 from chainrule._command.errors import UsageError, quoted, require
 from chainrule._command.findings import draw, find
 from chainrule._command.fitting import fit_network
@@ -78,13 +79,15 @@ def _outputs(options: TrainOptions) -> tuple[str, str, str]:
     """Return the paths of model, JSON and page, all of which may be written."""
     path = options.output
     if path is None:
-        path = os.path.splitext(os.path.basename(options.file))[0] + _EXTENSION
+        name = without_compression_ending(os.path.basename(options.file))
+        path = os.path.splitext(name)[0] + _EXTENSION
     if not path.endswith(_EXTENSION):
         raise UsageError(f"--output {path}: expected a name that ends in {_EXTENSION}")
     stem = path.removesuffix(_EXTENSION)
     paths = (path, f"{stem}.json", f"{stem}.html")
+    inputs = [options.file, *([options.config] if options.config else [])]
     for each in paths:
-        check_output(each, "--output", force=options.force, inputs=[options.file])
+        check_output(each, "--output", force=options.force, inputs=inputs)
     return paths
 
 

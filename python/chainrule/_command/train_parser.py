@@ -23,7 +23,8 @@ examples:
   chainrule train flowers.csv --target species
       classification, because the target holds text
   chainrule train houses.parquet --target price --hidden 256,128 --compare
-      regression, because the target holds many different numbers; beside scikit-learn's MLP
+      regression, because the target holds many different numbers;
+      scikit-learn's MLP beside it
   chainrule train sales.csv --target amount --time-column day --ignore id
       the last fifth of the days is held out
   chainrule train survey.csv --target answer --missing "?" --config survey.toml
@@ -31,12 +32,13 @@ examples:
   chainrule train
       scikit-learn's handwritten digits: no file, no network needed
 
-Writes FILE.safetensors, FILE.json and FILE.html into the present folder, and nothing else.
+Writes FILE.safetensors, FILE.json and FILE.html into the present folder, and
+nothing else.
 """
 
 # Options that mean something with a file alone, and without one alone.
 _WITH_FILE = (
-    *("target", "task", "ignore", "categorical", "missing", "time_column"),
+    *("target", "task", "ignore", "categorical", "missing", "not_missing", "time_column"),
     *("output", "force", "compare"),
 )
 _WITHOUT_FILE = ("plot", "reference")
@@ -79,6 +81,13 @@ def add_train(commands: Commands) -> None:
         action="append",
         default=[],
         help="what else stands for a missing value, as ?; may be given again",
+    )
+    table.add_argument(
+        "--not-missing",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="a class of the target though it looks like a missing value, as None; likewise",
     )
     table.add_argument(
         "--test-fraction",
@@ -190,5 +199,6 @@ def _run_train(arguments: argparse.Namespace) -> None:
         ignore=tuple(arguments.ignore),
         categorical=tuple(arguments.categorical),
         missing=tuple(arguments.missing),
+        not_missing=tuple(arguments.not_missing),
     )
     train(options_of(TrainOptions, arguments, choices=choices))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 import time
@@ -28,6 +29,8 @@ _T = TypeVar("_T")
 
 # Temporary names of one file: so many processes can write it at a time.
 _NAMES = 16
+# A longer name leaves no room for what a temporary one adds.
+_LONGEST_NAME = 200
 # On a file system without locks, a temporary file that was not written to for so long, in seconds,
 # is nobody's.
 _ABANDONED_AFTER = 3600.0
@@ -144,6 +147,8 @@ def _mode_of_replaceable(path: str, target: str, overwrite: bool) -> int | None:
 
 def _create_temporary(folder: str, name: str) -> tuple[int, str]:
     """Create and lock a temporary file, after removing all that nobody writes to any more."""
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
     temporaries = [os.path.join(folder, f".{name}.{i}.tmp") for i in range(_NAMES)]
     for temporary in temporaries:
         _remove_if_abandoned(temporary)

@@ -9,7 +9,10 @@
 namespace chainrule {
 namespace {
 
-inline constexpr int64_t kLeftLines = kTileRows, kRightLines = kPanelColumns<float>;
+// Of a row of a tile kPanelVectors vectors each of C, of the even and of the odd chains stay in
+// registers: 4 rows take 24 and three for the operands of 32, 2 rows 12 of 16.
+inline constexpr int kBf16Rows = kTileRows >= 8 ? 4 : 2;
+inline constexpr int64_t kLeftLines = kBf16Rows, kRightLines = kPanelColumns<float>;
 
 // Some steps of some lines, step by step; those past the end as 0.
 template <int64_t kLines>
@@ -51,59 +54,55 @@ bool pack_strip(const Bf16Lines& lines, int terms, std::byte* strip) {
   return all_finite;
 }
 
-// The chains of a tile over every other step of a block, from `a` and `b` on.
-template <int kVectors>
-CHAINRULE_INLINE void chains(const float* a, const float* b,
-                             Vec<float> (&sums)[kTileRows][kVectors]) {
-  constexpr int64_t kLanes = Vec<float>::kLanes;
-  unrolled<kTileRows>([&](int r) CHAINRULE_INLINE_LAMBDA {
-    unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA { sums[r][v] = Vec<float>::zero(); });
-  });
-  for (int64_t p = 0; p < kBf16Depth; p += 2, a += 2 * kLeftLines, b += 2 * kRightLines) {
-    Vec<float> row[kVectors];
-    unrolled<kVectors>([&](int v)
-                           CHAINRULE_INLINE_LAMBDA { row[v] = Vec<float>::load(b + v * kLanes); });
-    unrolled<kTileRows>([&](int r) CHAINRULE_INLINE_LAMBDA {
-      const Vec<float> element = Vec<float>::broadcast(a[r]);
-      unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA {
-        sums[r][v] = multiply_add(element, row[v], sums[r][v]);
-      });
-    });
-  }
-}
-
 // c += the products of one strip of A and one of B, for kVectors vectors of columns.
 template <int kVectors>
 void add_tile_product(const float* a, const float* b, int64_t blocks, int terms, float* c) {
   constexpr int64_t kLanes = Vec<float>::kLanes;
-  alignas(64) float even[kTileRows * kRightLines];
-  for (int64_t block = 0; block < blocks; ++block) {
-    const float* left = a + block * terms * kLeftLines * kBf16Depth;
-    const float* right = b + block * terms * kRightLines * kBf16Depth;
-    for_term_products(terms, [&](const TermProduct& product) {
-      const float* of_a = left + product.a * kLeftLines * kBf16Depth;
-      const float* of_b = right + product.b * kRightLines * kBf16Depth;
-      Vec<float> sums[kTileRows][kVectors];
-      chains(of_a, of_b, sums);
-      unrolled<kTileRows>([&](int r) CHAINRULE_INLINE_LAMBDA {
-        unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA {
-          sums[r][v].store(even + r * kRightLines + v * kLanes);
-        });
-      });
-      chains(of_a + kLeftLines, of_b + kRightLines, sums);
-      unrolled<kTileRows>([&](int r) CHAINRULE_INLINE_LAMBDA {
-        unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA {
-          const int64_t at = r * kRightLines + v * kLanes;
-          const Vec<float> sum = Vec<float>::load(even + at) + sums[r][v];
-          (Vec<float>::load(c + at) + sum).store(c + at);
-        });
+  const auto for_tile = [](const auto& body) CHAINRULE_INLINE_LAMBDA {
+    unrolled<kBf16Rows>([&](int r) CHAINRULE_INLINE_LAMBDA {
+      unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA { body(r, v); });
+    });
+  };
+  Vec<float> sums[kBf16Rows][kVectors], even[kBf16Rows][kVectors], odd[kBf16Rows][kVectors];
+  for_tile([&](int r, int v) CHAINRULE_INLINE_LAMBDA {
+    sums[r][v] = Vec<float>::load(c + r * kRightLines + v * kLanes);
+  });
+  const auto add_step = [](const float* of_a, const float* of_b,
+                           Vec<float>(&chains)[kBf16Rows][kVectors]) CHAINRULE_INLINE_LAMBDA {
+    Vec<float> row[kVectors];
+    unrolled<kVectors>(
+        [&](int v) CHAINRULE_INLINE_LAMBDA { row[v] = Vec<float>::load(of_b + v * kLanes); });
+    unrolled<kBf16Rows>([&](int r) CHAINRULE_INLINE_LAMBDA {
+      const Vec<float> element = Vec<float>::broadcast(of_a[r]);
+      unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA {
+        chains[r][v] = multiply_add(element, row[v], chains[r][v]);
       });
     });
+  };
+  for (int64_t block = 0; block < blocks; ++block) {
+    for_term_products(terms, [&](const TermProduct& product) CHAINRULE_INLINE_LAMBDA {
+      const float* of_a = a + product.a * kLeftLines * kBf16Depth;
+      const float* of_b = b + product.b * kRightLines * kBf16Depth;
+      for_tile([&](int r, int v)
+                   CHAINRULE_INLINE_LAMBDA { even[r][v] = odd[r][v] = Vec<float>::zero(); });
+      for (int64_t p = 0; p < kBf16Depth; p += 2) {
+        add_step(of_a, of_b, even);
+        add_step(of_a + kLeftLines, of_b + kRightLines, odd);
+        of_a += 2 * kLeftLines;
+        of_b += 2 * kRightLines;
+      }
+      for_tile([&](int r, int v)
+                   CHAINRULE_INLINE_LAMBDA { sums[r][v] = sums[r][v] + (even[r][v] + odd[r][v]); });
+    });
+    a += terms * kLeftLines * kBf16Depth;
+    b += terms * kRightLines * kBf16Depth;
   }
+  for_tile([&](int r, int v)
+               CHAINRULE_INLINE_LAMBDA { sums[r][v].store(c + r * kRightLines + v * kLanes); });
 }
 
 void bf16_product(const Bf16Product& p) {
-  alignas(64) float c[kTileRows * kRightLines];
+  alignas(64) float c[kLeftLines * kRightLines];
   for (int64_t i = 0; i < p.m; i += kLeftLines) {
     const int64_t rows = p.m - i < kLeftLines ? p.m - i : kLeftLines;
     float* to = p.c + i * p.c_row_stride;

@@ -107,11 +107,17 @@ def test_many_layers_and_epochs_are_the_same():
     assert_same_weights(theirs, ours, rtol=1e-8)
 
 
-def test_partial_fit_is_the_same():
-    models = neural_network.MLPClassifier(**COMMON), MLPClassifier(**COMMON)
+@pytest.mark.parametrize("is_weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("parameters", [{}, SGD], ids=["adam", "sgd"])
+def test_partial_fit_is_the_same(parameters, is_weighted):
+    settings = COMMON | parameters
+    models = neural_network.MLPClassifier(**settings), MLPClassifier(**settings)
+    weights = np.random.default_rng(1).uniform(0, 3, len(X_WINE)) if is_weighted else None
     for model in models:
         for part in (slice(0, 100), slice(100, None), slice(50, 120)):
-            model.partial_fit(X_WINE[part], Y_WINE[part], classes=[0, 1, 2])
+            given = None if weights is None else weights[part]
+            rows = X_WINE[part], Y_WINE[part], given
+            model.set_params(batch_size=len(rows[0])).partial_fit(*rows, classes=[0, 1, 2])
     assert_same_weights(*models)
     theirs, ours = models
     assert (ours.n_iter_, ours.t_) == (theirs.n_iter_, theirs.t_)

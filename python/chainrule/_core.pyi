@@ -262,6 +262,7 @@ class _Trainer:
         l1: float,
         l2: float,
         penalize_biases: bool,
+        divide_penalties: bool,  # by the weight of each batch
         clip_norm: float,  # 0: none
         clip_value: float,  # 0: none
         seed: int,
@@ -277,8 +278,8 @@ class _Trainer:
     # first, and inverse curvatures; copies. To be set when the parameters are those of then.
 
     threads: int  # of the next step or run
-    divides_penalty: bool  # by the weight of each batch, as the mean loss is; not for L-BFGS
-
+    @property
+    def penalty_sum(self) -> float: ...  # of the epoch: of penalty * weight; not of L-BFGS
     @property
     def evaluations(self) -> int: ...  # of the loss by L-BFGS
     @property

@@ -145,7 +145,7 @@ WEIGHT = "layers.0.weight"
 @pytest.mark.parametrize(
     ("places", "value", "message"),
     [
-        ((STRINGS, "format_version"), "2", r"by chainrule \S+ in version 2 of .* update chainrule"),
+        ((STRINGS, "format_version"), "3", r"by chainrule \S+ in version 3 of .* update chainrule"),
         ((STRINGS, "format_version"), "0", "format_version must be a positive number, got '0'"),
         ((STRINGS, "format_version"), "1" * 30, "format_version must be a positive number"),
         ((STRINGS, "format_version"), "\u0661", "format_version must be a positive number"),
@@ -410,7 +410,7 @@ def test_safetensors_reads_the_same_arrays(rng, tmp_path):
     with safetensors.safe_open(tmp_path / "file", "numpy") as file:
         strings = file.metadata()
     assert strings["format"] == "chainrule"
-    assert strings["format_version"] == "1"
+    assert strings["format_version"] == "2"
     assert strings["kind"] == "test"
     assert strings["chainrule_version"] == cr.__version__
     assert json.loads(strings["content"]) == {"a": 0.1}

@@ -84,9 +84,9 @@ def test_every_flipped_bit_is_found(files, tmp_path):
 
 def test_a_newer_version_is_refused(files, tmp_path):
     def change(content, header):
-        header["__metadata__"]["format_version"] = "2"
+        header["__metadata__"]["format_version"] = "3"
 
-    with pytest.raises(cr.ModelFileError, match=r"version 2 of the format; .* update"):
+    with pytest.raises(cr.ModelFileError, match=r"version 3 of the format; .* update"):
         changed(files, "classifier", tmp_path / "file", change)
 
 
@@ -242,7 +242,7 @@ WRONG = {
     ),
     "negative steps": ("regressor", put("training", "step_count", -1)),
     "too many epochs": ("regressor", put("training", "epoch", 2**62 + 1)),
-    "no penalty": ("regressor", put("training", "divides_penalty", 1)),
+    "no penalty": ("regressor", put("training", "settings", "divide_penalties", 1)),
     "a plateau of none": ("regressor", put("training", "schedule_epochs", 1)),
     "no plateau": ("plateau", put("training", "schedule_epochs", None)),
     "a lost training": ("regressor", lambda content, header: content.update(training=None)),

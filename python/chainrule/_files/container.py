@@ -24,7 +24,7 @@ from .._core import __version__
 from .._errors import ModelFileError
 from .storage import read_file, replace_file
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _FORMAT = "chainrule"
 _BEGINNING = b'{"__metadata__":{"sha256":"'

@@ -29,7 +29,10 @@ KIND = "mlp"
 Tensors = dict[str, npt.NDArray[Any]]
 
 _FIELDS = ("in_features", "layers", "dtype", "seed", "recipe", "history")
-_SETTINGS = ("l1", "l2", "penalize_biases", "clip_norm", "clip_value", "seed")
+_SETTINGS = (
+    *("l1", "l2", "penalize_biases", "divide_penalties"),
+    *("clip_norm", "clip_value", "seed"),
+)
 _OF_FIT = ("batch_size", "epochs", "shuffle", "validation_fraction", "early_stopping")
 _RECIPE = ("loss", "optimizer", *_SETTINGS, *_OF_FIT)
 
@@ -171,7 +174,7 @@ def unpack_settings(model: MLP, value: Any, what: str) -> Settings:
     ValueError, TypeError
         For what makes none.
     """
-    fields = container.require_keys(value, ("loss", "optimizer", *_SETTINGS), what)
+    fields = container.require_keys(_completed(value), ("loss", "optimizer", *_SETTINGS), what)
     return Settings.check(
         model,
         loss=from_fields(fields["loss"], Loss, "loss"),
@@ -180,8 +183,13 @@ def unpack_settings(model: MLP, value: Any, what: str) -> Settings:
     )
 
 
+def _completed(settings: Any) -> Any:
+    """Add what files of version 1 lack."""
+    return {"divide_penalties": False, **settings} if isinstance(settings, dict) else settings
+
+
 def _unpack_recipe(model: MLP, value: Any) -> dict[str, Any]:
-    fields = dict(container.require_keys(value, _RECIPE, "recipe"))
+    fields = dict(container.require_keys(_completed(value), _RECIPE, "recipe"))
     of_fit = {name: fields.pop(name) for name in _OF_FIT}
     fraction = of_fit["validation_fraction"]
     if fraction is not None:

@@ -188,7 +188,7 @@ def recipe(folder, threads, seed=0):
     model = MLPClassifier(
         (512, 256),
         batch_size=256,
-        max_iter=20,
+        max_iter=40,
         n_iter_no_change=np.inf,
         optimizer=cr.AdamW(cr.OneCycle(2e-3), weight_decay=0.05),
         dropout=0.2,

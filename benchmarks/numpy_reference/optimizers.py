@@ -151,6 +151,7 @@ class Adam(Optimizer):
     beta2: float = 0.999
     epsilon: float = 1e-8
     amsgrad: bool = False
+    epsilon_hat: bool = False
 
     @property
     def n_states(self):
@@ -165,8 +166,9 @@ class Adam(Optimizer):
         if self.amsgrad:
             square = np.maximum(states[2], square, out=states[2])
         np.sqrt(square, out=a)
-        a *= 1.0 / math.sqrt(1.0 - self.beta2**self.step_count)
-        a += self.epsilon
+        correction = 1.0 / math.sqrt(1.0 - self.beta2**self.step_count)
+        a *= correction
+        a += self.epsilon * correction if self.epsilon_hat else self.epsilon
         np.divide(mean, a, out=a)
         a *= rate / (1.0 - self.beta1**self.step_count)
         w -= a

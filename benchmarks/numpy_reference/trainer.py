@@ -19,6 +19,8 @@ class NumpyTrainer:
     optimizer : Optimizer
     l1, l2 : float
         Penalties on the weights, with ``penalize_biases`` on every parameter.
+    divide_penalties : bool
+        Divide them by the weight of each batch.
     clip_norm, clip_value : float, optional
         Limits of the gradient's norm and of its elements.
     masks : callable, optional
@@ -35,6 +37,7 @@ class NumpyTrainer:
         l1: float = 0.0,
         l2: float = 0.0,
         penalize_biases: bool = False,
+        divide_penalties: bool = False,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         masks: Masks | None = None,
@@ -42,7 +45,8 @@ class NumpyTrainer:
     ):
         self.model = model
         self.loss = loss
-        self.penalties = {"l1": l1, "l2": l2, "penalize_biases": penalize_biases}
+        self.penalties = {"l1": l1, "l2": l2}
+        self.penalize_biases, self.divide_penalties = penalize_biases, divide_penalties
         self.clip_norm, self.clip_value = clip_norm, clip_value
         self.masks = masks or RandomMasks(seed)
         self.seed = seed
@@ -103,6 +107,9 @@ class NumpyTrainer:
         return losses
 
     def _step(self, X, y, sample_weight):
+        share = 1.0
+        if self.divide_penalties:
+            share /= len(X) if sample_weight is None else float(sample_weight.sum())
         value, gradient = self.model.loss_and_gradient(
             X,
             y,
@@ -111,7 +118,8 @@ class NumpyTrainer:
             training=True,
             masks=self.masks,
             step=self.step_count,
-            **self.penalties,
+            penalize_biases=self.penalize_biases,
+            **{name: share * strength for name, strength in self.penalties.items()},
         )
         self.model.update_running_statistics()
         if self.clip_norm:

@@ -90,18 +90,19 @@ void register_trainer(py::module_& module, const char* name) {
   py::class_<Bound>(module, name)
       .def(py::init([](BoundMlp<T>& model, const LossSpec& loss, const OptimizerSpec& optimizer,
                        const ScheduleSpec& schedule, double l1, double l2, bool penalize_biases,
-                       double clip_norm, double clip_value, uint64_t seed) {
+                       bool divide_penalties, double clip_norm, double clip_value, uint64_t seed) {
              const FlushToZero flush;
              return std::make_unique<Bound>(model, TrainerOptions{loss,
                                                                   optimizer,
                                                                   schedule,
                                                                   {l1, l2, penalize_biases},
+                                                                  divide_penalties,
                                                                   clip_norm,
                                                                   clip_value,
                                                                   seed});
            }),
            "model"_a, "loss"_a, "optimizer"_a, "schedule"_a, "l1"_a, "l2"_a, "penalize_biases"_a,
-           "clip_norm"_a, "clip_value"_a, "seed"_a, py::keep_alive<1, 2>())
+           "divide_penalties"_a, "clip_norm"_a, "clip_value"_a, "seed"_a, py::keep_alive<1, 2>())
       .def_property(
           "threads", [](const Bound& self) { return self.trainer.threads; },
           [](Bound& self, int threads) { self.trainer.threads = threads; })
@@ -123,9 +124,8 @@ void register_trainer(py::module_& module, const char* name) {
           "learning_rate", [](const Bound& self) { return self.trainer.learning_rate(); },
           [](Bound& self, double rate) { self.trainer.set_learning_rate(rate); })
       .def_property("lbfgs_memory", lbfgs_memory<T>, set_lbfgs_memory<T>)
-      .def_property(
-          "divides_penalty", [](const Bound& self) { return self.trainer.divides_penalty; },
-          [](Bound& self, bool divides) { self.trainer.divides_penalty = divides; })
+      .def_property_readonly("penalty_sum",
+                             [](const Bound& self) { return self.trainer.penalty_sum; })
       .def_property_readonly("evaluations",
                              [](const Bound& self) { return self.trainer.evaluations; })
       .def_property_readonly(

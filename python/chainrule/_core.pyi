@@ -269,6 +269,7 @@ class _Trainer:
         l1: float,
         l2: float,
         penalize_biases: bool,
+        divide_penalties: bool,  # by the weight of each batch
         clip_norm: float,  # 0: none
         clip_value: float,  # 0: none
         seed: int,
@@ -285,8 +286,9 @@ class _Trainer:
 
     threads: int  # of the next step or run
     precision: str
-    divides_penalty: bool  # by the weight of each batch, as the mean loss is; not for L-BFGS
 
+    @property
+    def penalty_sum(self) -> float: ...  # of the epoch: of penalty * weight; not of L-BFGS
     @property
     def evaluations(self) -> int: ...  # of the loss by L-BFGS
     @property

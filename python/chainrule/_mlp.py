@@ -296,6 +296,7 @@ class MLP(Network):
         l1: float = 0.0,
         l2: float = 0.0,
         penalize_biases: bool = False,
+        divide_penalties: bool = False,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         early_stopping: EarlyStopping | None = None,
@@ -346,7 +347,7 @@ class MLP(Network):
         validation_fraction : float, optional
             Hold out this share of the rows, in (0, 1), drawn from the seed, in place of
             `validation_data`.
-        l1, l2, penalize_biases, clip_norm, clip_value
+        l1, l2, penalize_biases, divide_penalties, clip_norm, clip_value
             See :class:`Trainer`.
         early_stopping : EarlyStopping, optional
             When to end the training before its time.
@@ -435,6 +436,7 @@ class MLP(Network):
             l1=l1,
             l2=l2,
             penalize_biases=penalize_biases,
+            divide_penalties=divide_penalties,
             clip_norm=clip_norm,
             clip_value=clip_value,
             seed=trainer.seed if trainer and seed is None else seed,

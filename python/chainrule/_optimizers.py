@@ -40,7 +40,7 @@ class Optimizer:
         for field in ("epsilon", "gradient_tolerance"):
             if hasattr(self, field):
                 self._check(field, above=0.0)
-        for field in ("nesterov", "centered", "amsgrad"):
+        for field in ("nesterov", "centered", "amsgrad", "epsilon_hat"):
             if hasattr(self, field):
                 object.__setattr__(self, field, _arguments.boolean(getattr(self, field), field))
         for field in ("history", "max_line_search"):
@@ -187,6 +187,9 @@ class Adam(Optimizer):
         Added to the root after its bias was corrected; greater than 0.
     amsgrad : bool, default False
         Use the largest running mean square so far.
+    epsilon_hat : bool, default False
+        Add epsilon to the root before its bias is corrected, as TensorFlow and scikit-learn do:
+        the "epsilon hat" of Kingma and Ba, section 2.
     weight_decay : float, default 0.0
         Decoupled: weights are multiplied by 1 - learning_rate * weight_decay before the step.
 
@@ -201,10 +204,14 @@ class Adam(Optimizer):
     beta2: float = 0.999
     epsilon: float = 1e-8
     amsgrad: bool = False
+    epsilon_hat: bool = False
     weight_decay: float = 0.0
     name: ClassVar[str] = "adam"
     kernel: ClassVar[str] = "adam"
-    hyperparameters: ClassVar[tuple[str, ...]] = ("beta1", "beta2", "epsilon", "amsgrad")
+    hyperparameters: ClassVar[tuple[str, ...]] = (
+        *("beta1", "beta2", "epsilon", "amsgrad"),
+        "epsilon_hat",
+    )
 
 
 @dataclass(frozen=True)

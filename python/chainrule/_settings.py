@@ -25,6 +25,7 @@ class Settings:
     l1: float
     l2: float
     penalize_biases: bool
+    divide_penalties: bool
     clip_norm: float | None
     clip_value: float | None
     seed: int
@@ -40,6 +41,7 @@ class Settings:
         l1: float,
         l2: float,
         penalize_biases: bool,
+        divide_penalties: bool,
         clip_norm: float | None,
         clip_value: float | None,
         seed: int | None,
@@ -54,6 +56,7 @@ class Settings:
             _arguments.number(l1, "l1", minimum=0.0),
             _arguments.number(l2, "l2", minimum=0.0),
             _arguments.boolean(penalize_biases, "penalize_biases"),
+            _arguments.boolean(divide_penalties, "divide_penalties"),
             None if clip_norm is None else _arguments.number(clip_norm, "clip_norm", above=0.0),
             None if clip_value is None else _arguments.number(clip_value, "clip_value", above=0.0),
             model.seed if seed is None else _arguments.seed(seed),

@@ -48,6 +48,9 @@ class Trainer:
         Penalties: the loss grows by l1 * sum(abs(w)) + l2 / 2 * sum(w ** 2); at least 0.
     penalize_biases : bool, default False
         Let penalties and weight decay act on biases, scales and shifts too, not on weights alone.
+    divide_penalties : bool, default False
+        Divide the penalties by the weight of each batch: its rows, or the sum of their weights.
+        scikit-learn does that with its `alpha`.
     clip_norm : float, optional
         Scale a gradient down whose norm, over all parameters, is greater than this (> 0).
     clip_value : float, optional
@@ -87,6 +90,7 @@ class Trainer:
         l1: float = 0.0,
         l2: float = 0.0,
         penalize_biases: bool = False,
+        divide_penalties: bool = False,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         seed: int | None = None,
@@ -103,6 +107,7 @@ class Trainer:
             l1=l1,
             l2=l2,
             penalize_biases=penalize_biases,
+            divide_penalties=divide_penalties,
             clip_norm=clip_norm,
             clip_value=clip_value,
             seed=seed,
@@ -128,6 +133,7 @@ class Trainer:
             self._settings.l1,
             self._settings.l2,
             self._settings.penalize_biases,
+            self._settings.divide_penalties,
             self._settings.clip_norm or 0.0,
             self._settings.clip_value or 0.0,
             self.seed,

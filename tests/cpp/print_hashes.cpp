@@ -246,11 +246,11 @@ void print_trainings() {
   train("nesterov", Optimizer::sgd, 1e-3, {0.9, 1}, 1e-2);
   train("rmsprop", Optimizer::rmsprop, 0, {0.99, 1e-8, 0.5, 1}, 1e-3);
   train("adagrad", Optimizer::adagrad, 0, {1e-10, 0.1}, 1e-2);
-  train("adam", Optimizer::adam, 0, {0.9, 0.999, 1e-8, 0}, 1e-3);
-  train("amsgrad", Optimizer::adam, 1e-2, {0.9, 0.999, 1e-8, 1}, 1e-3);
+  train("adam", Optimizer::adam, 0, {0.9, 0.999, 1e-8, 0, 0}, 1e-3);
+  train("amsgrad", Optimizer::adam, 1e-2, {0.9, 0.999, 1e-8, 1, 0}, 1e-3);
   train("nadam", Optimizer::nadam, 0, {0.9, 0.999, 1e-8, 0.004}, 2e-3);
   train("lion", Optimizer::lion, 1e-2, {0.9, 0.99}, 1e-4);
-  const OptimizerSpec adam{Optimizer::adam, false, 0, {0.9, 0.999, 1e-8, 0}};
+  const OptimizerSpec adam{Optimizer::adam, false, 0, {0.9, 0.999, 1e-8, 0, 0}};
   print_training<T>("groups", adam, 1e-3, Norm::kNone, {150, 150});
   print_training<T>("large groups", adam, 1e-3, Norm::kNone, {9001, 9001, 37, 4});
   print_training<T>("parts", adam, 1e-3, Norm::kNone, {2101, 2101, 370, 2});

@@ -121,7 +121,7 @@ std::vector<Setting> settings() {
   return {{"sgd", {Optimizer::sgd, false, 1e-3, {0.9, 1}}},
           {"rmsprop", {Optimizer::rmsprop, false, 0, {0.99, 1e-8, 0.5, 1}}},
           {"adagrad", {Optimizer::adagrad, false, 0, {1e-10, 0}}},
-          {"adam", {Optimizer::adam, false, 1e-2, {0.9, 0.999, 1e-8, 1}}},
+          {"adam", {Optimizer::adam, false, 1e-2, {0.9, 0.999, 1e-8, 1, 0}}},
           {"nadam", {Optimizer::nadam, false, 0, {0.9, 0.999, 1e-8, 0.004}}},
           {"lion", {Optimizer::lion, false, 0, {0.9, 0.99}}},
           {"lbfgs", {Optimizer::sgd, true, 0, {5, 1e-12, 25}}}};

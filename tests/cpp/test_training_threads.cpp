@@ -90,7 +90,7 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
-const OptimizerSpec kAdam{Optimizer::adam, false, 1e-2, {0.9, 0.999, 1e-8, 1}};
+const OptimizerSpec kAdam{Optimizer::adam, false, 1e-2, {0.9, 0.999, 1e-8, 1, 0}};
 const OptimizerSpec kLbfgs{Optimizer::sgd, true, 0, {5, 1e-12, 25}};
 
 template <class T>

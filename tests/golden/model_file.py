@@ -1,4 +1,4 @@
-"""Writes model_1.safetensors, a model file of version 1 of the format, which stays readable.
+"""Writes model_2.safetensors, a model file of version 2 of the format, which stays readable.
 
 Run by hand, once for each version of the format; tests/python/test_model_files.py knows what the
 file holds.
@@ -25,9 +25,10 @@ model.fit(
     np.zeros((32, 4)),
     np.arange(32) % 2,
     loss=cr.CrossEntropy(0.1, [1, 2]),
-    optimizer=cr.AdamW(cr.Cosine(0.1, 0.2), weight_decay=0.5),
+    optimizer=cr.AdamW(cr.Cosine(0.1, 0.2), weight_decay=0.5, epsilon_hat=True),
     l2=0.125,
     penalize_biases=True,
+    divide_penalties=True,
     clip_norm=0.5,
     seed=7,
     batch_size=16,

@@ -9,9 +9,6 @@ from sklearn.preprocessing import StandardScaler
 
 from chainrule.estimators import MLPClassifier, MLPRegressor
 
-# Epsilon stands elsewhere in scikit-learn's Adam: without one, both take the same steps.
-NO_EPSILON = {"epsilon": 1e-30}
-
 
 def standardized(load):
     X, y = load(return_X_y=True)

@@ -33,6 +33,7 @@ BASE = {
         ({"l1": 0.1}, "l1 must be 0.0, as in the checkpoint '.*c', got 0.1"),
         ({"l2": 0.0}, "l2 must be 0.5, as in"),
         ({"penalize_biases": True}, "penalize_biases must be False, as in"),
+        ({"divide_penalties": True}, "divide_penalties must be False, as in"),
         ({"clip_norm": 1}, "clip_norm must be None, as in .* got 1.0"),
         ({"seed": 6}, "seed must be 5, as in .* got 6"),
         ({"batch_size": 11}, "batch_size must be 10, as in .* got 11"),

@@ -242,7 +242,7 @@ WRONG = {
     ),
     "negative steps": ("regressor", put("training", "step_count", -1)),
     "too many epochs": ("regressor", put("training", "epoch", 2**62 + 1)),
-    "no penalty": ("regressor", put("training", "divides_penalty", 1)),
+    "no penalty": ("regressor", put("training", "settings", "divide_penalties", 1)),
     "a plateau of none": ("regressor", put("training", "schedule_epochs", 1)),
     "no plateau": ("plateau", put("training", "schedule_epochs", None)),
     "a lost training": ("regressor", lambda content, header: content.update(training=None)),

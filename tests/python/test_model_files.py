@@ -123,6 +123,7 @@ def test_the_recipe_trains_the_same_model_again(optimizer, rng, tmp_path):
         l1=1e-4,
         l2=1e-3,
         penalize_biases=True,
+        divide_penalties=True,
         clip_norm=None if isinstance(optimizer, cr.LBFGS) else 0.5,
         clip_value=None if isinstance(optimizer, cr.LBFGS) else 0.25,
         early_stopping=cr.EarlyStopping(3, 0.01, "score", False),
@@ -188,9 +189,11 @@ def test_other_programs_read_the_arrays(rng, dtype, tmp_path):
     assert len(arrays) == 4 + 6
 
 
-def test_a_file_of_the_first_version_is_read(tmp_path):
-    """The file beside this test's golden values was written by 0.1.0; model_file.py tells how."""
-    model = cr.MLP.load(GOLDEN / "model_1.safetensors")
+@pytest.mark.parametrize("version", [1, 2])
+def test_files_of_all_versions_are_read(version):
+    """The files beside the golden values were written by 0.1.0; model_file.py tells how."""
+    model = cr.MLP.load(GOLDEN / f"model_{version}.safetensors")
+    of_version_2 = version >= 2  # True for what version 1 did not have
     assert model.layers == (
         cr.Dense(3, cr.Activation("elu", alpha=0.5), 0.25, "batch", True, "orthogonal"),
         cr.Dense(2, "tanh", 0.0, "layer", False, "glorot_uniform"),
@@ -201,10 +204,11 @@ def test_a_file_of_the_first_version_is_read(tmp_path):
     assert same_bits(model.running_statistics, np.arange(1, 7) / 7)
     assert model.recipe == {
         "loss": cr.CrossEntropy(0.1, [1, 2]),
-        "optimizer": cr.AdamW(cr.Cosine(0.1, 0.2), weight_decay=0.5),
+        "optimizer": cr.AdamW(cr.Cosine(0.1, 0.2), weight_decay=0.5, epsilon_hat=of_version_2),
         "l1": 0.0,
         "l2": 0.125,
         "penalize_biases": True,
+        "divide_penalties": of_version_2,
         "clip_norm": 0.5,
         "clip_value": None,
         "seed": 7,

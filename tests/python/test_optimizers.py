@@ -47,7 +47,8 @@ def adam(o, w, g, s, t):
     v = s["v"]
     if o.amsgrad:
         v = s["largest"] = np.maximum(s.get("largest", 0), v)
-    root = np.sqrt(v) / np.sqrt(1 - o.beta2**t) + o.epsilon
+    before, after = (o.epsilon, 0) if o.epsilon_hat else (0, o.epsilon)
+    root = (np.sqrt(v) + before) / np.sqrt(1 - o.beta2**t) + after
     return w - o.learning_rate / (1 - o.beta1**t) * s["m"] / root
 
 
@@ -92,6 +93,7 @@ CASES = [
     cr.Adam(),
     cr.Adam(0.1, beta1=0.5, beta2=0.9, epsilon=1e-3),
     cr.Adam(0.1, amsgrad=True),
+    cr.Adam(0.1, epsilon=0.1, epsilon_hat=True),
     cr.AdamW(0.1, weight_decay=0.5),
     cr.NAdam(),
     cr.NAdam(0.1, momentum_decay=0.1, weight_decay=0.1),
@@ -178,6 +180,7 @@ def test_objects():
         (lambda: cr.Adam(beta1=1), ValueError, "beta1 must be .* >= 0 and < 1, got 1"),
         (lambda: cr.Adam(epsilon=0), ValueError, "epsilon must be a finite number > 0, got 0"),
         (lambda: cr.Adam(amsgrad=1), TypeError, "amsgrad must be True or False, got int 1"),
+        (lambda: cr.Adam(epsilon_hat=1), TypeError, "epsilon_hat must be True or False, got int 1"),
         (lambda: cr.SGD(momentum=-0.1), ValueError, "momentum must be .* >= 0 and < 1, got -0.1"),
         (lambda: cr.SGD(nesterov=True), ValueError, "momentum must be .* nesterov=True"),
         (lambda: cr.SGD(weight_decay=-1), ValueError, "weight_decay must be .* got -1"),

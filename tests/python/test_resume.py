@@ -76,6 +76,7 @@ def test_a_plateau_ends_at_the_smallest_rate(rng):
         ({"clip_norm": 1}, "clip_norm must be None, as in the fit that is resumed, got 1.0"),
         ({"clip_value": None}, "clip_value must be 2.0, as in the fit that is resumed, got None"),
         ({"penalize_biases": True}, "penalize_biases must be False, as in the fit"),
+        ({"divide_penalties": True}, "divide_penalties must be False, as in the fit"),
         ({"seed": 6}, "seed must be 5, as in the fit that is resumed, got 6"),
     ],
 )

@@ -118,7 +118,8 @@ void adagrad_step(const OptimizerArguments<T>& args) {
 
 // adam: m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2
 //   w -= learning_rate / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
-// With amsgrad the largest v so far stands in the denominator.
+// With amsgrad the largest v so far stands in the denominator; with epsilon_hat (section 2 of
+// Kingma and Ba) epsilon is added to sqrt(v): d = (sqrt(v) + epsilon) / sqrt(1 - beta2^t).
 
 template <class T>
 void adam_prepare(OptimizerStep& step, T* c) {
@@ -128,8 +129,9 @@ void adam_prepare(OptimizerStep& step, T* c) {
   c[2] = static_cast<T>(1 - beta1);
   c[3] = static_cast<T>(beta2);
   c[4] = static_cast<T>(1 - beta2);
-  c[5] = static_cast<T>(1 / square_root(1 - whole_power(beta2, step.step)));
-  c[6] = static_cast<T>(step.values[2]);
+  const double correction = 1 / square_root(1 - whole_power(beta2, step.step));
+  c[5] = static_cast<T>(correction);
+  c[6] = static_cast<T>(step.values[4] != 0 ? step.values[2] * correction : step.values[2]);
 }
 
 template <class T>

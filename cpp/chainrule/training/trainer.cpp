@@ -106,6 +106,7 @@ RunResult Trainer<T>::run(int64_t max_steps) {
   RunResult result;
   team_.begin(threads);
   while (result.steps < max_steps) {
+    if (position_ == 0) penalty_sum = 0;
     if (position_ == 0 && shuffles_) {
       shuffle(options_.seed, static_cast<uint32_t>(epoch), order_);
     }
@@ -169,7 +170,7 @@ RunResult Trainer<T>::step(const Batch<T>& batch) {
 template <class T>
 RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, const Fetch& fetch,
                                 LossValue& loss) {
-  if (lbfgs_) return take_lbfgs_step(batch, loss);
+  if (lbfgs_) return take_lbfgs_step(batch, scale, loss);
   loss = model_.differentiate(team_, workspace_,
                               {batch.x, batch.rows, batch.targets, loss_, scale, true,
                                static_cast<uint64_t>(step_count), nullptr, fetch},
@@ -200,6 +201,7 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, c
   if (status == RunStatus::kRunning) {
     model_.commit_running_statistics(workspace_);
     ++step_count;
+    penalty_sum += summary.penalty * loss.weight;
   }
   return status;
 }
@@ -229,16 +231,22 @@ bool Trainer<T>::hyperparameters_are_tame() const {
   return learning_rate_ <= 1e3 && learning_rate_ * spec.weight_decay <= 1 && has_tame_epsilon;
 }
 
-// Makes the gradient whole and adds the penalties' part. The pieces' sums are added in the order of
-// the pieces.
 template <class T>
-GradientSummary Trainer<T>::finish_gradient(double batch_weight) {
+Penalty Trainer<T>::penalty_of(double batch_weight) const {
   Penalty penalty = options_.penalty;
-  if (divides_penalty) {
+  if (options_.divide_penalties) {
     const double share = batch_weight > 0 ? 1 / batch_weight : 0;
     penalty.l1 *= share;
     penalty.l2 *= share;
   }
+  return penalty;
+}
+
+// Makes the gradient whole and adds the penalties' part. The pieces' sums are added in the order of
+// the pieces.
+template <class T>
+GradientSummary Trainer<T>::finish_gradient(double batch_weight) {
+  const Penalty penalty = penalty_of(batch_weight);
   team_.run_whole(static_cast<int64_t>(pieces_.size()), gradient_.size() * kElementWork,
                   [&](Context& context, int64_t index) {
                     const Piece& piece = pieces_[static_cast<size_t>(index)];
@@ -306,7 +314,8 @@ RunStatus Trainer<T>::update(double gradient_scale, bool is_bounded) {
 template <class T>
 class Trainer<T>::FullBatchObjective final : public Lbfgs<T>::Objective {
  public:
-  FullBatchObjective(Trainer& trainer, const Batch<T>& batch) : t_(trainer), batch_(batch) {}
+  FullBatchObjective(Trainer& trainer, const Batch<T>& batch, const Penalty& penalty)
+      : t_(trainer), batch_(batch), penalty_(penalty) {}
 
   double evaluate(const T* parameters, T* gradient) override {
     ++t_.evaluations;
@@ -314,7 +323,7 @@ class Trainer<T>::FullBatchObjective final : public Lbfgs<T>::Objective {
     if (parameters != own.data()) std::copy_n(parameters, own.size(), own.data());
     const double value = t_.model_.loss_and_gradient(
         t_.team_, t_.workspace_, batch_.x, batch_.rows, batch_.targets, t_.loss_, Reduction::kMean,
-        t_.options_.penalty, true, static_cast<uint64_t>(t_.step_count), nullptr, gradient);
+        penalty_, true, static_cast<uint64_t>(t_.step_count), nullptr, gradient);
     // A point that batch norm cannot hold is no point to go to.
     return t_.model_.batch_statistics_are_finite(t_.workspace_)
                ? value
@@ -325,13 +334,15 @@ class Trainer<T>::FullBatchObjective final : public Lbfgs<T>::Objective {
  private:
   Trainer& t_;
   const Batch<T>& batch_;
+  Penalty penalty_;
 };
 
 template <class T>
-RunStatus Trainer<T>::take_lbfgs_step(const Batch<T>& batch, LossValue& loss) {
+RunStatus Trainer<T>::take_lbfgs_step(const Batch<T>& batch, const LossScale& scale,
+                                      LossValue& loss) {
   using Outcome = typename Lbfgs<T>::Outcome;
   learning_rate_ = scheduled_rate();
-  FullBatchObjective objective(*this, batch);
+  FullBatchObjective objective(*this, batch, penalty_of(scale.weight));
   // The line search tries points in the model's own buffer; the start is kept in the gradient's.
   std::copy_n(model_.parameters().data(), gradient_.size(), gradient_.data());
   double value = 0;

@@ -22,8 +22,9 @@ struct TrainerOptions {
   OptimizerSpec optimizer;
   ScheduleSpec schedule;
   Penalty penalty;
-  double clip_norm = 0;   // 0: none
-  double clip_value = 0;  // 0: none
+  bool divide_penalties = false;  // by the weight of each batch, as the mean loss is
+  double clip_norm = 0;           // 0: none
+  double clip_value = 0;          // 0: none
   uint64_t seed = 0;
 };
 
@@ -75,8 +76,8 @@ class Trainer {
   int64_t epoch = 0;               // epochs completed
   int64_t step_count = 0;          // steps taken
   double learning_rate_scale = 1;  // multiplies the schedule
-  bool divides_penalty = false;    // by the weight of each batch, as the mean loss is
   int64_t evaluations = 0;         // of the loss by L-BFGS
+  double penalty_sum = 0;  // over the steps of the epoch, of penalty * weight; not of L-BFGS
 
  private:
   class FullBatchObjective;
@@ -84,9 +85,10 @@ class Trainer {
   using Fetch = typename Mlp<T>::Fetch;
   RunStatus take_step(const Batch<T>& batch, const LossScale& scale, const Fetch& fetch,
                       LossValue& loss);
-  RunStatus take_lbfgs_step(const Batch<T>& batch, LossValue& loss);
+  RunStatus take_lbfgs_step(const Batch<T>& batch, const LossScale& scale, LossValue& loss);
   RunStatus update(double gradient_scale, bool is_bounded);
   void apply_optimizer();
+  Penalty penalty_of(double batch_weight) const;
   GradientSummary finish_gradient(double batch_weight);
   bool hyperparameters_are_tame() const;
   double scheduled_rate() const;

@@ -30,7 +30,12 @@ KIND = "mlp"
 Tensors = dict[str, npt.NDArray[Any]]
 
 _FIELDS = ("in_features", "layers", "dtype", "seed", "precision", "recipe", "history")
-_SETTINGS = ("l1", "l2", "penalize_biases", "clip_norm", "clip_value", "seed", "precision")
+_SETTINGS = (
+    *("l1", "l2", "penalize_biases", "divide_penalties"),
+    *("clip_norm", "clip_value", "seed", "precision"),
+)
+# What files of version 1 lack.
+_MISSING: dict[str, Any] = {"divide_penalties": False, "precision": None}
 _OF_FIT = ("batch_size", "epochs", "shuffle", "validation_fraction", "early_stopping")
 _RECIPE = ("loss", "optimizer", *_SETTINGS, *_OF_FIT)
 
@@ -174,7 +179,7 @@ def unpack_settings(model: MLP, value: Any, what: str) -> Settings:
     ValueError, TypeError
         For what makes none.
     """
-    fields = container.require_keys(value, ("loss", "optimizer", *_SETTINGS), what, precision=None)
+    fields = container.require_keys(value, ("loss", "optimizer", *_SETTINGS), what, **_MISSING)
     return Settings.check(
         model,
         loss=from_fields(fields["loss"], Loss, "loss"),
@@ -184,7 +189,7 @@ def unpack_settings(model: MLP, value: Any, what: str) -> Settings:
 
 
 def _unpack_recipe(model: MLP, value: Any) -> dict[str, Any]:
-    fields = dict(container.require_keys(value, _RECIPE, "recipe", precision=None))
+    fields = dict(container.require_keys(value, _RECIPE, "recipe", **_MISSING))
     of_fit = {name: fields.pop(name) for name in _OF_FIT}
     fraction = of_fit["validation_fraction"]
     if fraction is not None:

@@ -31,6 +31,9 @@ T = TypeVar("T")
 _SCHEDULES: tuple[type, ...] = (
     *(Constant, Cosine, ExponentialDecay, InverseScaling, OneCycle, ReduceOnPlateau, StepDecay),
 )
+# Fields that files of older versions lack: what they meant without them.
+_ADDED: dict[str, dict[str, Any]] = {name: {"epsilon_hat": False} for name in ("Adam", "AdamW")}
+
 _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
@@ -79,6 +82,7 @@ def _made(value: Any, what: str) -> Any:
     cls = _CLASSES.get(name) if isinstance(name, str) else None
     if cls is None:
         raise ValueError(f"{what} must have a type of {[*_CLASSES]}, got {name!r}")
+    value = _ADDED.get(cls.__name__, {}) | value
     names = [field.name for field in fields(cls)]
     require_keys(value, ["type", *names], f"{what} ({name})")
     arguments = {key: _made(value[key], f"{key} of {what}") for key in names}

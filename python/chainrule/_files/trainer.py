@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Counts of epochs and steps: what is added to them stays in 64 bits.
 MOST = 2**62
 
-FIELDS = ("epoch", "step_count", "schedule_epochs", "divides_penalty")
+FIELDS = ("epoch", "step_count", "schedule_epochs")
 
 _RATES = ("learning_rate", "learning_rate_scale")
 _SCHEDULE_BEST = "schedule_best"
@@ -38,7 +38,6 @@ class TrainerState:
 
     epoch: int
     step_count: int
-    divides_penalty: bool
     schedule: tuple[float, int] | None  # of ReduceOnPlateau, see Plateau.state
     tensors: Tensors  # the optimizer's
     learning_rate: float
@@ -55,7 +54,6 @@ class TrainerState:
             core.lbfgs_memory = (s, y, inverse_curvature)
         core.epoch = self.epoch
         core.step_count = self.step_count
-        core.divides_penalty = self.divides_penalty
         core.learning_rate = self.learning_rate
         core.learning_rate_scale = self.learning_rate_scale
         if trainer._plateau_schedule is not None and self.schedule is not None:
@@ -77,7 +75,6 @@ def pack_trainer(trainer: Trainer) -> tuple[dict[str, Any], Tensors]:
         "epoch": core.epoch,
         "step_count": core.step_count,
         "schedule_epochs": schedule and schedule[1],
-        "divides_penalty": core.divides_penalty,
     }
     return fields, tensors
 
@@ -112,7 +109,6 @@ def unpack_trainer(fields: dict[str, Any], tensors: Tensors, trainer: Trainer) -
     return TrainerState(
         epoch=_arguments.integer(fields["epoch"], "epoch", 0, MOST),
         step_count=_arguments.integer(fields["step_count"], "step_count", 0, MOST),
-        divides_penalty=_arguments.boolean(fields["divides_penalty"], "divides_penalty"),
         schedule=plateau_state(
             fields["schedule_epochs"],
             floats[_SCHEDULE_BEST],

@@ -245,13 +245,14 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
                 self.validation_fraction, random_state, self._stratify(rows.targets)
             )
         n_samples = len(rows.x)
-        trainer = self._make_trainer(objective, rows, random_state, incremental, uses_lbfgs)
+        trainer = self._make_trainer(objective, random_state, incremental, uses_lbfgs)
         is_auto = self.batch_size == "auto"
         takes_all = uses_lbfgs or (is_auto and isinstance(trainer.optimizer, LBFGS))
         self.__dict__.pop("evals_result_", None)  # of a fit before this one
         plan = Plan(
             n_samples=n_samples,
-            value=objective.value,
+            weight=rows.weight(),
+            objective=objective,
             offset=self._loss_offset(rows.targets, rows.weights),
             score=self._scorer(validation) if stops_early and rule is None else None,
             evaluate=self._recorder(trainer, sets) if sets else None,
@@ -273,10 +274,16 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
                 threads=self.n_threads,
             )
         except DivergenceError as error:
-            raise ValueError(
-                f"Solver produced non-finite parameter weights: {error}. The input data may need "
-                "to be scaled."
-            ) from error
+            text = "Solver produced non-finite parameter weights"
+            advice = "The input data may need to be scaled."
+            weights = watch.diverged()
+            if weights is None:
+                raise ValueError(f"{text}: {error}. {advice}") from error
+            warnings.warn(
+                f"{text} in epoch {error.epoch}: the model keeps {weights}. {advice}",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         else:
@@ -299,7 +306,6 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
     def _make_trainer(
         self,
         objective: Objective,
-        rows: Rows,
         random_state: np.random.RandomState,
         incremental: bool,
         uses_lbfgs: bool,
@@ -312,23 +318,21 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
                 "partial_fit needs a learning rate that does not depend on the number of epochs, "
                 f"got {optimizer.learning_rate}"
             )
-        divides = not isinstance(optimizer, LBFGS)
-        if not divides:
-            # One batch: scikit-learn divides the penalty by its weight.
-            total = len(rows.x) if rows.weights is None else float(rows.weights.sum())
-            penalty /= total if total > 0 else 1.0
         last = self._trainer
         if incremental and last is not None:
             same = (objective.loss, optimizer, penalty)
             if same == (last.loss, last.optimizer, last._settings.l2):
                 return last
         seed = core_seed(random_state) if self.shuffle and not uses_lbfgs else 0
-        trainer = Trainer(
-            self.model_, loss=objective.loss, optimizer=optimizer, l2=penalty, seed=seed
+        self._trainer = Trainer(
+            self.model_,
+            loss=objective.loss,
+            optimizer=optimizer,
+            l2=penalty,
+            divide_penalties=True,
+            seed=seed,
         )
-        trainer._core.divides_penalty = divides
-        self._trainer = trainer
-        return trainer
+        return self._trainer
 
     def _scorer(self, validation: Rows | None) -> Callable[[Progress], float]:
         assert validation is not None

@@ -81,17 +81,17 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         Whether the momentum is Nesterov's.
     early_stopping : bool or EarlyStopping, default=False
         End the training when the score of held-out rows has not improved by `tol` for
-        `n_iter_no_change` epochs, and go back to the best weights. Held out are the last of
-        `eval_set`, or the share `validation_fraction`. An :class:`chainrule.EarlyStopping` has its
-        own patience and says whether score or loss counts. Not used by ``"lbfgs"``.
+        `n_iter_no_change` epochs, or when it diverges, and go back to the best weights. Held out
+        are the last of `eval_set`, or the share `validation_fraction`. An
+        :class:`chainrule.EarlyStopping` has its own patience and says whether score or loss counts.
+        Not used by ``"lbfgs"``.
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out, stratified by class but
         for multilabel targets.
     beta_1, beta_2 : float, default=0.9 and 0.999
         Decay of the moments of ``"adam"``, in [0, 1).
     epsilon : float, default=1e-8
-        Of ``"adam"``: added to the root of the second moment, after its bias was corrected
-        (scikit-learn: before).
+        Of ``"adam"``: added to the root of the second moment, before its bias is corrected.
     n_iter_no_change : int or inf, default=10
         Epochs without improvement before the training ends.
     max_fun : int, default=15000
@@ -274,7 +274,8 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         Raises
         ------
         ValueError, TypeError
-            For arguments that are not as described, and when weights cease to be finite.
+            For arguments that are not as described, and when weights cease to be finite; with
+            ``early_stopping=True`` that is a ConvergenceWarning.
         """
         self._fit(
             X,

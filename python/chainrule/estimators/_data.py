@@ -26,6 +26,10 @@ class Rows(NamedTuple):
     targets: npt.NDArray[Any]
     weights: Floats | None
 
+    def weight(self) -> float:
+        """Return the weight of all rows."""
+        return len(self.x) if self.weights is None else float(self.weights.sum(dtype=np.float64))
+
     def given(self) -> tuple[Any, ...]:
         """Return what the core takes as `validation_data`."""
         return tuple(self) if self.weights is not None else (self.x, self.targets)

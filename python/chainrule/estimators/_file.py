@@ -192,7 +192,7 @@ def _taken(tensors: Tensors, prefix: str) -> Tensors:
 
 def _unpack_training(model: MLP, history: History | None, value: Any, tensors: Tensors) -> Trainer:
     keys = ("settings", "has_history_of_network", *FIELDS)
-    fields = container.require_keys(value, keys, "training")
+    fields = container.require_keys(_of_version_2(value), keys, "training")
     trainer = Trainer(model, **vars(unpack_settings(model, fields["settings"], "settings")))
     unpack_trainer(fields, tensors, trainer).restore(trainer)
     of_network = _arguments.boolean(fields["has_history_of_network"], "has_history_of_network")
@@ -200,6 +200,17 @@ def _unpack_training(model: MLP, history: History | None, value: Any, tensors: T
     if known is not None:
         trainer.history = known
     return trainer
+
+
+def _of_version_2(training: Any) -> Any:
+    """Return the fields of a training of version 1, where they are such, as version 2 has them."""
+    if not isinstance(training, dict) or not isinstance(training.get("settings"), dict):
+        return training
+    fields = dict(training)
+    if "divides_penalty" in fields:
+        divides = {"divide_penalties": fields.pop("divides_penalty")}
+        fields["settings"] = fields["settings"] | divides
+    return fields
 
 
 def _unpack_attributes(kind: str, value: Any, tensors: Tensors) -> dict[str, Any]:

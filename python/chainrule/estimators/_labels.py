@@ -165,5 +165,9 @@ class LabelTargets(BaseMLP):
 
 
 def distinct(y: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
-    """Return the sorted distinct labels, and for each row which of them it has."""
-    return np.unique(y, return_inverse=True)
+    """Return the sorted distinct labels, and for each row which of them it has.
+
+    Texts become NumPy's, whatever held them: scikit-learn's `classes_` are such.
+    """
+    present, numbers = np.unique(y, return_inverse=True)
+    return (np.array(present.tolist()) if present.dtype == object else present), numbers

@@ -149,10 +149,12 @@ def make_optimizer(estimator: Any, objective: Objective) -> Optimizer:
     rate = estimator.learning_rate
     if estimator.solver == "adam":
         # Adam's step does not change with the scale of the gradient, but for epsilon's share.
+        # scikit-learn adds epsilon before the bias is corrected.
         if not isinstance(rate, Schedule):
             rate = estimator.learning_rate_init
         epsilon = estimator.epsilon / scale
-        return Adam(rate, beta1=estimator.beta_1, beta2=estimator.beta_2, epsilon=epsilon)
+        betas = estimator.beta_1, estimator.beta_2
+        return Adam(rate, *betas, epsilon, epsilon_hat=True)
     rate = (
         _scaled(rate, scale) if isinstance(rate, Schedule) else estimator.learning_rate_init * scale
     )

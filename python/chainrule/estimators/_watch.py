@@ -6,8 +6,11 @@ and scores, prints them, changes the learning rate, and says when the training h
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .._callbacks import Callback, Progress
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
     from .._training import Trainer
     from .._typing import Floats
+    from ._recipe import Objective
 
 # scipy's L-BFGS-B ends when the loss falls by less than this share in an iteration, and
 # scikit-learn leaves that as it is.
@@ -31,8 +35,12 @@ class Plan:
     ----------
     n_samples : int
         Rows of an epoch.
-    value, offset : float
-        scikit-learn's loss is ``value * loss + offset``.
+    weight : float
+        Of these rows.
+    objective : Objective
+        How scikit-learn's loss and penalty relate to the core's.
+    offset : float
+        What scikit-learn's loss has more.
     score : callable or None
         From the state of an epoch to the score that early stopping follows; None: it follows the
         training loss.
@@ -41,10 +49,18 @@ class Plan:
     """
 
     n_samples: int
-    value: float
+    weight: float
+    objective: Objective
     offset: float
     score: Callable[[Progress], float] | None
     evaluate: Callable[[Progress], object] | None
+
+    def loss(self, loss: float, penalty: float) -> float:
+        """Return scikit-learn's loss for the core's, of which `penalty` is a part."""
+        ours = self.objective
+        # Where both scales are the same, as they mostly are, no rounding comes in.
+        rest = (ours.gradient - ours.value) * penalty if ours.gradient != ours.value else 0.0
+        return ours.value * loss + rest + self.offset
 
 
 class Watch(Callback):
@@ -55,19 +71,17 @@ class Watch(Callback):
         self._trainer = trainer
         self._plan = plan
         self._follows_sgd = estimator.optimizer is None and estimator.solver == "sgd"
-        # Of a fit that goes on with a warm start, the best epoch is the present state.
-        self._best: tuple[Floats, Floats] | None = None
-        if plan.score is not None and estimator.loss_curve_:
-            self._keep()
+        self._best = self._first = self._state() if plan.score is not None else None
+        # Of a fit that goes on with a warm start, the best epoch is the present state; else there
+        # is none yet, and an interrupt leaves what there is.
+        if not estimator.loss_curve_:
+            self._best = None
 
     def on_epoch_end(self, state: Progress) -> bool:
         """Take in an epoch; return whether the training has converged."""
         estimator, plan = self._estimator, self._plan
-        loss = plan.value * state.loss + plan.offset
-        estimator.loss_ = loss
-        estimator.loss_curve_.append(loss)
-        estimator.n_iter_ += 1
-        estimator.t_ += plan.n_samples
+        loss = plan.loss(state.loss, self._trainer._core.penalty_sum / plan.weight)
+        self._record(loss)
         if estimator.verbose:
             print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
         if plan.evaluate is not None:
@@ -82,11 +96,29 @@ class Watch(Callback):
             return False
         return self._is_stopping()
 
+    def diverged(self) -> str | None:
+        """Record an epoch that diverged; return which weights there are to go back to, if any."""
+        if self._first is None:
+            return None
+        weights = "those of the best epoch" if self._best else "those before the first epoch"
+        self._best = self._best or self._first
+        self._record(math.nan)
+        self._estimator.validation_scores_.append(math.nan)
+        self._estimator.best_validation_score_ = self._best_score()
+        return weights
+
     def restore(self) -> None:
         """Put back the best epoch of early stopping."""
         if self._best is not None:
             model = self._trainer.model
             model.parameters[:], model.running_statistics[:] = self._best
+
+    def _record(self, loss: float) -> None:
+        estimator = self._estimator
+        estimator.loss_ = loss
+        estimator.loss_curve_.append(loss)
+        estimator.n_iter_ += 1
+        estimator.t_ += self._plan.n_samples
 
     def _follow_loss(self, loss: float) -> None:
         estimator = self._estimator
@@ -103,18 +135,23 @@ class Watch(Callback):
         estimator.validation_scores_.append(score)
         if estimator.verbose:
             print(f"Validation score: {score:f}")
-        best = estimator.best_validation_score_
-        if best is not None and score < best + estimator.tol:
+        best = self._best_score()
+        if score < best + estimator.tol:
             estimator._no_improvement_count += 1
         else:
             estimator._no_improvement_count = 0
-        if best is None or score > best:
-            estimator.best_validation_score_ = score
-            self._keep()
+        if score > best:
+            best = score
+            self._best = self._state()
+        estimator.best_validation_score_ = best
 
-    def _keep(self) -> None:
+    def _best_score(self) -> float:
+        best: float | None = self._estimator.best_validation_score_
+        return -math.inf if best is None else best
+
+    def _state(self) -> tuple[Floats, Floats]:
         model = self._trainer.model
-        self._best = (model.parameters.copy(), model.running_statistics.copy())
+        return model.parameters.copy(), model.running_statistics.copy()
 
     def _is_stopping(self) -> bool:
         estimator = self._estimator
@@ -159,7 +196,7 @@ class WatchLBFGS(Callback):
     def on_epoch_end(self, state: Progress) -> bool:
         """Take in an iteration; return whether the training ends."""
         estimator, plan = self._estimator, self._plan
-        loss = plan.value * state.loss + plan.offset
+        loss = plan.loss(state.loss, self._penalty())
         estimator.loss_ = loss
         estimator.n_iter_ += 1
         if estimator.verbose:
@@ -175,5 +212,13 @@ class WatchLBFGS(Callback):
         self.out_of_evaluations = used > estimator.max_fun
         return self.out_of_evaluations
 
+    def diverged(self) -> str | None:
+        """Return that there are no weights to go back to."""
+        return None
+
     def restore(self) -> None:
         """Leave everything as it is: each iteration is better than the one before."""
+
+    def _penalty(self) -> float:
+        squares = sum(float(np.vdot(weight, weight)) for weight in self._trainer.model.weights)
+        return self._trainer._settings.l2 / 2 * squares / self._plan.weight

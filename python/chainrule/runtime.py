@@ -2,8 +2,8 @@
 
 A variant is one compilation of all the kernels for one instruction set: ``baseline`` (any CPU),
 ``avx2`` (with FMA), ``avx512`` (F, BW, DQ and VL), ``amx`` (``avx512`` with tiles for products of
-bf16 terms), ``neon`` (AArch64). The best one that the machine runs is chosen at import, or the one that the environment variable ``CHAINRULE_VARIANT``
-names. The variants with FMA give the same bits.
+bf16 terms), ``neon`` (AArch64). The best one that the machine runs is chosen at import, or the one
+that the environment variable ``CHAINRULE_VARIANT`` names. The variants with FMA give the same bits.
 
 Whatever takes `threads` uses, when that is None, at most :func:`num_threads`: what
 :func:`set_num_threads` set, else what the environment variable ``CHAINRULE_NUM_THREADS`` says, else

@@ -9,7 +9,7 @@ from typing import Any
 import chainrule as cr
 from chainrule._command import figures
 from chainrule._command.fitting import Trained
-from chainrule._command.importance import MOST_ROWS, permutation_importance
+from chainrule._command.importance import permutation_importance
 from chainrule._command.options import TrainOptions
 from chainrule._command.pipeline import probabilities
 from chainrule._command.preparation import Prepared
@@ -107,8 +107,14 @@ def find(
         "importance_of": "rise of log loss" if target.classes else "fall of R²",
         "importance": [
             {"column": name, "mean": mean, "standard_deviation": deviation}
-            for name, (mean, deviation) in importance.items()
+            for name, (mean, deviation) in importance.harm.items()
         ],
+        "importance_measured": {
+            "columns": len(importance.harm),
+            "of_columns": importance.n_columns,
+            "rows": importance.n_rows,
+            "in_words": importance.in_words(),
+        },
     }
 
 
@@ -151,8 +157,9 @@ def draw(
     }
     pictures["What the model goes by"] = (
         figures.importance(harm, found["importance_of"]),
-        f"Permutation importance: {found['importance_of']} on held-out rows ({MOST_ROWS:,} at "
-        "most) when a column's values are shuffled, mean and standard deviation of five shuffles. "
+        f"Permutation importance: {found['importance_of']} when a column's values are shuffled, "
+        "mean and standard deviation of five shuffles "
+        f"({found['importance_measured']['in_words']}). "
         "Columns that say the same share it.",
     )
     pictures["Learning curve"] = (

@@ -91,7 +91,7 @@ def test_a_class_of_one_row_is_trained_on(tmp_path: Path) -> None:
     found = prepared(tmp_path, with_target(["u", "v"] * 30 + ["w"]))
     assert set(found.train.y) == {0, 1, 2}
     assert set(found.held_out.y) == {0, 1}
-    assert "1 class with a single row" in found.notes[0]
+    assert "1 class with a single row" in found.notes[-1]
 
 
 def test_the_smallest_table(tmp_path: Path) -> None:

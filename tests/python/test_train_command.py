@@ -81,7 +81,7 @@ def test_classification(tmp_path: Path) -> None:
     assert report["scores"]["model"]["accuracy"] > 0.9
     assert 0.5 < report["scores"]["baseline"]["accuracy"] < 0.75
     assert report["data"]["left_out"] == {
-        "patient": "569 distinct texts in 569 rows: a name or a key"
+        "patient": "569 distinct texts in 569 rows: a name or a key (--keep 'patient' uses it)"
     }
     n_missing = int(cancer()["diagnosis"].isna().sum())
     assert report["data"]["unusable_rows"] == {"without a target": n_missing}

@@ -103,7 +103,7 @@ def _describe(report: Report, options: TrainOptions, prepared: Prepared) -> None
     if len(columns) > _MOST_COLUMNS_SHOWN:
         report.field("", f"and {len(columns) - _MOST_COLUMNS_SHOWN:,} more")
     for name, why in prepared.left_out.items():
-        report.field("left out", f"{quoted(name)}: {why}")
+        report.field(f"  {quoted(name)}", f"left out: {why}")
     for why, n in prepared.unusable.items():
         report.field("left out", f"{count(n, 'row')} {why}")
     for note in prepared.notes:

@@ -13,6 +13,7 @@ from chainrule._command.importance import permutation_importance
 from chainrule._command.options import TrainOptions
 from chainrule._command.pipeline import probabilities
 from chainrule._command.preparation import Prepared
+from chainrule._command.report import count
 from chainrule._command.rival import train_rival
 from chainrule._command.scores import MAIN, baseline, confusion, in_words, score
 from chainrule._command.values import file_name
@@ -73,6 +74,7 @@ def find(
             "train": len(prepared.train.y),
             "validation": len(prepared.validation.y),
             "held_out": len(held_out.y),
+            "folds": prepared.folds,
             "how": prepared.how_split,
         },
         "model": {
@@ -170,6 +172,9 @@ def draw(
             main,
             history.best_epoch,
         ),
-        "Loss by epoch on the rows to learn from and on those that say when to stop.",
+        f"Loss by epoch, mean of {count(trained.folds, 'training')}: on the rows to learn from and "
+        "on the fold that was left out. The model then learned from all of them."
+        if trained.folds
+        else "Loss by epoch on the rows to learn from and on those that say when to stop.",
     )
     return pictures

@@ -113,8 +113,12 @@ def _describe(report: Report, options: TrainOptions, prepared: Prepared) -> None
     report.field(
         "split",
         f"{n_used:,} rows: {len(prepared.train.y):,} to train on, "
-        f"{len(prepared.validation.y):,} to say when to stop, "
-        f"{len(prepared.held_out.y):,} held out ({prepared.how_split})",
+        + (
+            f"in {prepared.folds} folds to choose the weight decay, "
+            if prepared.folds
+            else f"{len(prepared.validation.y):,} to say when to stop, "
+        )
+        + f"{len(prepared.held_out.y):,} held out ({prepared.how_split})",
     )
     report.flush()
 

@@ -156,7 +156,8 @@ def _add_network(group: Any) -> None:
         "--weight-decay",
         type=values.number(0, math.inf, or_equal=True),
         metavar="X",
-        help="default: the best of 0.1, 1 and 10 up to 50,000 rows, else 0.1",
+        help="default: the best of 0.1, 1, 3 and 10 up to 5,000 rows, of 0.1, 1 and 10 up to "
+        "50,000, else 0.1",
     )
     group.add_argument(
         "--seed",

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command_line import fields
-from tables import cancer, write
 
-import chainrule as cr
 from chainrule._cli import main
-from chainrule._command import importance
 from chainrule._command import train as train_module
 from chainrule._command.errors import UsageError
 from chainrule._command.preparation import prepare
@@ -221,26 +217,3 @@ def test_an_interrupt_after_the_model_says_what_was_written(
     said = capsys.readouterr().err
     assert said == ("chainrule: interrupted; t.safetensors was written, its reports were not\n")
     assert (in_folder / "t.safetensors").exists()
-
-
-def test_importance_of_many_columns_takes_fewer_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write(cancer(), tmp_path / "t.csv")
-    prepared = prepare(str(path), "diagnosis", Choices(), None, 0.9, 0, None)
-    model = cr.MLP([prepared.encoding.width, 4, 2])
-    predict, taken = cr.MLP.predict, set()
-
-    def counted(self: cr.MLP, X: Any, *, threads: int | None = None) -> Any:
-        taken.add(len(X))
-        return predict(self, X, threads=threads)
-
-    monkeypatch.setattr(cr.MLP, "predict", counted)
-    for work, expected in ((1e12, len(prepared.held_out.y)), (1.0, 100)):
-        monkeypatch.setattr(importance, "_MOST_WORK", work)
-        found = importance.permutation_importance(
-            model, prepared.encoding, prepared.target, prepared.held_out, 0, 1
-        )
-        assert set(found) == set(prepared.encoding.steps)
-        assert taken == {expected}
-        taken.clear()

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chainrule._command import recipe
 from chainrule._command.errors import UsageError
 from chainrule._command.preparation import Prepared, prepare
+from chainrule._command.split import fold_of_rows
 from chainrule._command.table import Choices
 from chainrule._command.target import Task
 
@@ -76,22 +78,38 @@ def test_rows_without_a_target_are_left_out_and_counted(tmp_path: Path) -> None:
     found = prepared(tmp_path, with_target(["1.5", "", "2.5", "inf", "NA"] * 20))
     assert found.unusable == {"without a target": 60}
     assert found.n_rows == 100
-    assert [len(part.y) for part in (found.train, found.validation, found.held_out)] == [27, 5, 8]
+    assert [len(part.y) for part in (found.train, found.validation, found.held_out)] == [32, 0, 8]
 
 
-def test_every_class_is_in_every_part(tmp_path: Path) -> None:
+def test_every_class_is_in_every_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = ["u"] * 80 + ["v"] * 10 + ["w"] * 5
+    found = prepared(tmp_path, with_target(values))
+    for part in (found.train, found.held_out):
+        assert set(part.y) == {0, 1, 2}
+    assert found.how_split == "seed 0, stratified"
+    assert found.folds == 5
+    monkeypatch.setattr(recipe, "_MOST_ROWS_OF_FOLDS", 94)
     found = prepared(tmp_path, with_target(values))
     for part in (found.train, found.validation, found.held_out):
         assert set(part.y) == {0, 1, 2}
-    assert found.how_split == "seed 0, stratified"
+    assert found.folds == 0
+
+
+def test_folds_share_every_class() -> None:
+    labels = np.repeat([0, 1, 2], [50, 7, 3])
+    fold = fold_of_rows(labels, 60, 5, 0)
+    assert np.bincount(fold).tolist() == [12] * 5
+    of_class = np.array([np.bincount(fold[labels == k], minlength=5) for k in range(3)])
+    assert (of_class.max(axis=1) - of_class.min(axis=1)).max() <= 1
+    assert not np.array_equal(fold, fold_of_rows(labels, 60, 5, 1))
+    assert np.bincount(fold_of_rows(None, 11, 5, 0)).tolist() == [3, 2, 2, 2, 2]
 
 
 def test_a_class_of_one_row_is_trained_on(tmp_path: Path) -> None:
     found = prepared(tmp_path, with_target(["u", "v"] * 30 + ["w"]))
     assert set(found.train.y) == {0, 1, 2}
     assert set(found.held_out.y) == {0, 1}
-    assert "1 class with a single row" in found.notes[0]
+    assert "1 class with a single row" in found.notes[-1]
 
 
 def test_the_smallest_table(tmp_path: Path) -> None:

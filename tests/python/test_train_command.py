@@ -18,6 +18,7 @@ from command_line import fields, run, write_csv
 from tables import FORMATS, cancer, diabetes, write
 
 from chainrule._cli import main
+from chainrule._command import recipe
 
 
 @pytest.fixture
@@ -70,7 +71,12 @@ def test_classification(tmp_path: Path) -> None:
     assert found["task"] == (
         "classification (2 classes), because target 'diagnosis' holds 2 distinct text values"
     )
-    assert re.fullmatch(r"\d+ rows: \d+ to train on, .* \(seed 0, stratified\)", found["split"])
+    assert found["'patient'"].startswith("left out: 569 distinct texts in 569 rows: ")
+    assert re.fullmatch(
+        r"\d+ rows: \d+ to train on, in 5 folds to choose the weight decay, \d+ held out "
+        r"\(seed 0, stratified\)",
+        found["split"],
+    )
     assert found["model"] == "cancer.safetensors"
     assert found["report"] == "cancer.html, cancer.json"
     assert path.read_bytes() == before
@@ -81,7 +87,7 @@ def test_classification(tmp_path: Path) -> None:
     assert report["scores"]["model"]["accuracy"] > 0.9
     assert 0.5 < report["scores"]["baseline"]["accuracy"] < 0.75
     assert report["data"]["left_out"] == {
-        "patient": "569 distinct texts in 569 rows: a name or a key"
+        "patient": "569 distinct texts in 569 rows: a name or a key (--keep 'patient' uses it)"
     }
     n_missing = int(cancer()["diagnosis"].isna().sum())
     assert report["data"]["unusable_rows"] == {"without a target": n_missing}
@@ -109,7 +115,8 @@ def test_regression_beside_scikit_learn(
     # In the target's own units: its standard deviation is 77.
     assert 40 < found["model"]["rmse"] < found["baseline"]["rmse"] < 90
     assert "hidden 128, 64, relu" in report["compared"]["description"]
-    assert report["training"]["weight_decays_tried"] == [0.1, 1.0, 10.0]
+    assert report["training"]["weight_decays_tried"] == [0.1, 1.0, 3.0, 10.0]
+    assert report["split"]["folds"] == 5
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -152,13 +159,35 @@ def test_options_reach_the_training(
     assert found["task"] == "regression, because --task says so"
     assert found["network"].startswith("4-7-5-1, tanh; 81 parameters")
     assert "learning rate 0.25" in found["training"]
-    assert "weight decay 0), batches of 50, up to 3 epochs" in found["training"]
+    assert found["training"].endswith("weight decay 0), batches of 50, 3 epochs")
     assert found["split"].endswith("75 held out (seed 9)")
     assert found["machine"].endswith(", 3 threads")
-    assert {"epoch 1/3", "epoch 2/3", "epoch 3/3"} <= set(found)
+    assert found["weight decay 0"].endswith("(5 folds)")
     report = report_of(in_folder / "m.json")
     assert report["model"]["dropout"] == 0.25
     assert report["training"]["weight_decays_tried"] == [0.0]
+
+
+def test_many_rows_are_stopped_early(
+    in_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(diabetes(), in_folder / "table.csv")
+    monkeypatch.setattr(recipe, "_MOST_ROWS_OF_FOLDS", 441)  # there are 442
+    assert main(["train", "table.csv", "--target", "progress", "--epochs", "20"]) == 0
+    found = fields(capsys.readouterr().out)
+    assert found["split"] == (
+        "442 rows: 300 to train on, 53 to say when to stop, 89 held out (seed 0)"
+    )
+    assert found["training"].endswith("up to 20 epochs, stopped early")
+    assert "epoch 20/20" in found
+    report = report_of(in_folder / "table.json")
+    training, losses = report["training"], report["training"]["history"]["validation_loss"]
+    assert report["split"]["folds"] == 0
+    assert training["weight_decays_tried"] == [0.1, 1.0, 10.0]
+    assert losses[training["best_epoch"] - 1] == min(losses)
+    page = (in_folder / "table.html").read_text(encoding="utf-8")
+    assert f"the network of epoch {training['best_epoch']} kept" in page
+    assert "53 to say when to stop" in page
 
 
 def test_no_hidden_layer_and_one_epoch(
@@ -281,7 +310,7 @@ def test_options_from_a_file(
     found = fields(capsys.readouterr().out)
     assert found["network"].startswith("3-7-5-3, relu")
     assert "learning rate 0.01" in found["training"]
-    assert "weight decay 2), batches of 32, up to 2 epochs" in found["training"]
+    assert found["training"].endswith("weight decay 2), batches of 32, 2 epochs")
     assert found["model"] == "m.safetensors"
     assert "seed 3" in found["split"]
 

@@ -9,10 +9,11 @@ from typing import Any
 import chainrule as cr
 from chainrule._command import figures
 from chainrule._command.fitting import Trained
-from chainrule._command.importance import MOST_ROWS, permutation_importance
+from chainrule._command.importance import permutation_importance
 from chainrule._command.options import TrainOptions
 from chainrule._command.pipeline import probabilities
 from chainrule._command.preparation import Prepared
+from chainrule._command.report import count
 from chainrule._command.rival import train_rival
 from chainrule._command.scores import MAIN, baseline, confusion, in_words, score
 from chainrule._command.values import file_name
@@ -73,6 +74,7 @@ def find(
             "train": len(prepared.train.y),
             "validation": len(prepared.validation.y),
             "held_out": len(held_out.y),
+            "folds": prepared.folds,
             "how": prepared.how_split,
         },
         "model": {
@@ -107,8 +109,14 @@ def find(
         "importance_of": "rise of log loss" if target.classes else "fall of R²",
         "importance": [
             {"column": name, "mean": mean, "standard_deviation": deviation}
-            for name, (mean, deviation) in importance.items()
+            for name, (mean, deviation) in importance.harm.items()
         ],
+        "importance_measured": {
+            "columns": len(importance.harm),
+            "of_columns": importance.n_columns,
+            "rows": importance.n_rows,
+            "in_words": importance.in_words(),
+        },
     }
 
 
@@ -151,8 +159,9 @@ def draw(
     }
     pictures["What the model goes by"] = (
         figures.importance(harm, found["importance_of"]),
-        f"Permutation importance: {found['importance_of']} on held-out rows ({MOST_ROWS:,} at "
-        "most) when a column's values are shuffled, mean and standard deviation of five shuffles. "
+        f"Permutation importance: {found['importance_of']} when a column's values are shuffled, "
+        "mean and standard deviation of five shuffles "
+        f"({found['importance_measured']['in_words']}). "
         "Columns that say the same share it.",
     )
     pictures["Learning curve"] = (
@@ -163,6 +172,9 @@ def draw(
             main,
             history.best_epoch,
         ),
-        "Loss by epoch on the rows to learn from and on those that say when to stop.",
+        f"Loss by epoch, mean of {count(trained.folds, 'training')}: on the rows to learn from and "
+        "on the fold that was left out. The model then learned from all of them."
+        if trained.folds
+        else "Loss by epoch on the rows to learn from and on those that say when to stop.",
     )
     return pictures

@@ -155,8 +155,13 @@ def _scores(report: Mapping[str, Any]) -> Element:
 def _split(report: Mapping[str, Any]) -> str:
     split, data = report["split"], report["data"]
     text = (
-        f"{data['rows']:,} rows: {split['train']:,} to learn from, {split['validation']:,} to say "
-        f"when to stop, {split['held_out']:,} held out ({split['how']})."
+        f"{data['rows']:,} rows: {split['train']:,} to learn from, "
+        + (
+            f"in {split['folds']} folds to choose the weight decay, "
+            if split["folds"]
+            else f"{split['validation']:,} to say when to stop, "
+        )
+        + f"{split['held_out']:,} held out ({split['how']})."
     )
     for why, n in data["unusable_rows"].items():
         text += f" {count(n, 'row')} {why} left out."
@@ -203,6 +208,9 @@ def _training(report: Mapping[str, Any]) -> Element:
     decay = f"{training['weight_decay']:g}"
     if len(tried) > 1:
         decay += f" (the best of {', '.join(f'{value:g}' for value in tried)} by validation loss)"
+    epochs = f"{training['epochs_run']} of {training['epochs']}"
+    if not report["split"]["folds"]:
+        epochs += f"; the network of epoch {training['best_epoch']} kept"
     rows = [
         ["task", f"{report['task']}, because {report['reason']}"],
         [
@@ -218,11 +226,7 @@ def _training(report: Mapping[str, Any]) -> Element:
             f"weight decay {decay}",
         ],
         ["batches", f"of {training['batch_size']:,} rows"],
-        [
-            "epochs",
-            f"{training['epochs_run']} of {training['epochs']}; the network of epoch "
-            f"{training['best_epoch']} kept",
-        ],
+        ["epochs", epochs],
         [
             "time",
             f"{duration(training['seconds'])}, up to {count(training['threads'], 'thread')}, "

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from chainrule._command.encoding import Encoding, Step, fit_step
 from chainrule._command.errors import UsageError, quoted
 from chainrule._command.marks import note
-from chainrule._command.recipe import VALIDATION_FRACTION
+from chainrule._command.recipe import VALIDATION_FRACTION, n_folds
 from chainrule._command.report import count
 from chainrule._command.source import Column
 from chainrule._command.split import Split, split_rows
@@ -57,7 +57,11 @@ class ColumnNote:
 
 @dataclass
 class Prepared:
-    """All that a training starts from, and what to say about it."""
+    """All that a training starts from, and what to say about it.
+
+    `folds` of the rows to train on choose the weight decay; if it is 0, the rows of `validation`
+    do, and say when to stop.
+    """
 
     n_rows: int
     unusable: dict[str, int]
@@ -69,6 +73,7 @@ class Prepared:
     train: Part
     validation: Part
     held_out: Part
+    folds: int
     how_split: str
     notes: list[str] = field(default_factory=list)
 
@@ -107,9 +112,9 @@ def prepare(
         raise UsageError(f"{path}: {count(len(rows), 'row')} of {table.n_rows:,} can be used")
     target = fit_target(table.source, column, target_name, task, rows)
     y = target.encode(column)
-    split = split_rows(
-        rows, y[rows], len(target.classes), test_fraction, VALIDATION_FRACTION, seed, time
-    )
+    folds = n_folds(len(rows)) if time is None else 0
+    aside = 0.0 if folds else VALIDATION_FRACTION
+    split = split_rows(rows, y[rows], len(target.classes), test_fraction, aside, seed, time)
     target = with_statistics(target, y[split.train])
     steps, left_out = _fit_steps(table, target_name, time_column, split)
     encoding = Encoding(steps)
@@ -128,6 +133,7 @@ def prepare(
         train=parts[0],
         validation=parts[1],
         held_out=parts[2],
+        folds=min(folds, len(split.train)),
         how_split=split.how,
         notes=[*table.notes, *_marks(table, target), *split.notes],
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import TracebackType
+
 import chainrule as cr
 from chainrule._command.report import Report, duration
 
-__all__ = ["EpochLog"]
+__all__ = ["EpochBar", "EpochLog"]
 
 _LINES, _LINES_OF_SEVERAL = 10, 4
 
@@ -41,3 +43,36 @@ class EpochLog(cr.Callback):
             f"{ends}{self._what}",
         )
         self._report.flush()
+
+
+class EpochBar(cr.Callback):
+    """One bar, with the time left, for the epochs of many short trainings.
+
+    Parameters
+    ----------
+    n_epochs : int
+        Of all trainings together.
+    shown : bool
+    """
+
+    def __init__(self, n_epochs: int, *, shown: bool) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=n_epochs, disable=not shown, leave=False, unit="epoch", dynamic_ncols=True
+        )
+
+    def __enter__(self) -> EpochBar:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def on_epoch_end(self, state: cr.Progress) -> None:
+        """Count an epoch."""
+        self._bar.update()

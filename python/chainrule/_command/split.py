@@ -12,7 +12,7 @@ import numpy.typing as npt
 from chainrule._command.errors import UsageError, quoted
 from chainrule._command.report import count
 
-__all__ = ["Split", "split_rows"]
+__all__ = ["Split", "fold_of_rows", "split_rows"]
 
 Rows: TypeAlias = npt.NDArray[np.intp]
 
@@ -57,7 +57,8 @@ def split_rows(
     n_classes : int
         0 in regression.
     test_fraction, validation_fraction : float
-        Shares of all rows, and of those that are not held out.
+        Shares of all rows, and of those that are not held out; 0 where folds stand in for a part
+        that says when to stop.
     seed : int
     time : tuple of str and ndarray, optional
         Name and values of the column that orders the rows; later rows are held out.
@@ -85,17 +86,31 @@ def split_rows(
         labels = y if n_classes else None
         every = np.arange(len(rows))
         fit, held_out, n_small = _random(every, labels, test_fraction, seed)
-        train, validation, _ = _random(fit, labels, validation_fraction, seed)
+        train, validation = fit, fit[:0]
+        if validation_fraction:
+            train, validation, _ = _random(fit, labels, validation_fraction, seed)
         how = f"seed {seed}{', stratified' if n_classes else ''}"
         if n_small:
             notes = (
                 f"{count(n_small, 'class', 'classes')} with a single row: to train on, in no score",
             )
-    if len(validation) == 0:
+    if validation_fraction and len(validation) == 0:
         validation = train
         notes = (*notes, "too few rows for a part that says when to stop: those to train on do")
     _check_sizes(len(rows), len(train), len(held_out), test_fraction, n_classes)
     return Split(rows[train], rows[validation], rows[held_out], how, notes)
+
+
+def fold_of_rows(
+    labels: npt.NDArray[Any] | None, n_rows: int, n_folds: int, seed: int
+) -> npt.NDArray[np.intp]:
+    """Return the fold of each row: as many rows in each, and of each class as nearly as can be."""
+    order = np.random.default_rng(seed).permutation(n_rows)
+    if labels is not None:
+        order = order[np.argsort(labels[order], kind="stable")]
+    fold = np.empty(n_rows, np.intp)
+    fold[order] = np.arange(n_rows) % n_folds
+    return fold
 
 
 def _random(

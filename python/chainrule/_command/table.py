@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule._command.errors import UsageError, quoted
 from chainrule._command.header import require_column
+from chainrule._command.identifiers import identifies_rows, is_saved_index
 from chainrule._command.imports import FOR_TRAINING, import_all
 from chainrule._command.lines import is_date, to_number
 from chainrule._command.marks import Marks
@@ -22,6 +23,8 @@ __all__ = ["MIN_ROWS", "Choices", "Table", "read_table"]
 
 # Below this a held-out part of a fifth is one row, and its score says nothing.
 MIN_ROWS = 10
+
+_NO_NAME = "it has no name, as a saved row index"
 
 # More distinct texts than that are names or free text, and would fill the memory.
 _MOST_TEXTS = 20_000
@@ -41,12 +44,15 @@ class Choices:
         Texts that stand for a missing value, besides the usual ones.
     not_missing : tuple of str
         Of the usual ones, those that are classes of the target, which then holds names.
+    keep : tuple of str
+        Columns to use although they look as if they identified rows.
     """
 
     ignore: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     not_missing: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
 
 
 @dataclass
@@ -98,15 +104,27 @@ def read_table(path: str, target: str | None, choices: Choices, time: str | None
     assert target is not None
     if time is not None:
         require_column(path, names, time, "--time-column")
-    for option, given in (("--ignore", choices.ignore), ("--categorical", choices.categorical)):
+    for option, given in (
+        ("--ignore", choices.ignore),
+        ("--categorical", choices.categorical),
+        ("--keep", choices.keep),
+    ):
         for name in given:
             require_column(path, names, name, option)
-    for name, option in ((target, "--target"), (time or target, "--time-column")):
+    for name, option in (
+        (target, "--target"),
+        (time or target, "--time-column"),
+        *((name, "--keep") for name in choices.keep),
+    ):
         if name in choices.ignore:
             raise UsageError(f"column {quoted(name)} is both {option} and --ignore")
+    if target in choices.keep:
+        raise UsageError(f"column {quoted(target)} is both --target and --keep")
     left_out = {name: "as --ignore says" for name in names if name in choices.ignore}
-    if names[0] == "":
-        left_out[""] = "it has no name, as a saved row index"
+    kept = {target, time, *choices.keep, *choices.categorical}
+    for name in names:
+        if is_saved_index(name) and name not in kept | set(left_out):
+            left_out[name] = "named as a saved row index" if name else _NO_NAME
     wanted = [name for name in names if name not in left_out]
     if len(wanted) == 1:
         raise UsageError(
@@ -133,10 +151,14 @@ def read_table(path: str, target: str | None, choices: Choices, time: str | None
     for name, column in list(columns.items()):
         if name in (target, time):
             continue
-        reason = _useless(column, name in choices.categorical)
+        reason = _useless(column)
+        if reason is not None and name in choices.keep:
+            raise UsageError(f"--keep {quoted(name)} of {path}: {reason}")
         if reason is not None:
             left_out[name] = reason
             del columns[name]
+    features = [name for name in columns if name not in (target, time)]
+    notes += _leave_out_identifiers(columns, left_out, kept, features)
     if not set(columns) - {target, time}:
         raise UsageError(
             f"{path} has no column to learn {quoted(target)} from: all others are left out"
@@ -265,7 +287,7 @@ def _take_infinite_for_missing(columns: dict[str, Column], target: str) -> list[
     return notes
 
 
-def _useless(column: Column, chosen: bool) -> str | None:
+def _useless(column: Column) -> str | None:
     """Return why nothing can be learned from a column, or None."""
     if column.kind == "unsupported":
         if column.categories == ["type"]:
@@ -276,8 +298,21 @@ def _useless(column: Column, chosen: bool) -> str | None:
         return "every value is missing"
     if (present == present[0]).all() and len(present) == len(column.values):
         return "it holds one value in every row"
-    if column.kind == "categorical" and not chosen:
-        n_distinct = len(column.categories)
-        if n_distinct > max(20, len(column.values) // 2):
-            return f"{n_distinct:,} distinct texts in {len(column.values):,} rows: a name or a key"
     return None
+
+
+def _leave_out_identifiers(
+    columns: dict[str, Column], left_out: dict[str, str], kept: set[str | None], features: list[str]
+) -> list[str]:
+    """Move columns that identify rows to those left out; return a note if one has to stay."""
+    found = {name: identifies_rows(name, columns[name]) for name in features if name not in kept}
+    reasons = {name: reason for name, reason in found.items() if reason is not None}
+    if len(features) == 1 and reasons and columns[features[0]].kind == "numeric":
+        # The x of a curve rather than a key.
+        return [
+            f"column {quoted(features[0])} is used, as there is no other: {reasons[features[0]]}"
+        ]
+    for name, reason in reasons.items():
+        left_out[name] = f"{reason} (--keep {quoted(name)} uses it)"
+        del columns[name]
+    return []

@@ -103,7 +103,7 @@ def _describe(report: Report, options: TrainOptions, prepared: Prepared) -> None
     if len(columns) > _MOST_COLUMNS_SHOWN:
         report.field("", f"and {len(columns) - _MOST_COLUMNS_SHOWN:,} more")
     for name, why in prepared.left_out.items():
-        report.field("left out", f"{quoted(name)}: {why}")
+        report.field(f"  {quoted(name)}", f"left out: {why}")
     for why, n in prepared.unusable.items():
         report.field("left out", f"{count(n, 'row')} {why}")
     for note in prepared.notes:
@@ -113,8 +113,12 @@ def _describe(report: Report, options: TrainOptions, prepared: Prepared) -> None
     report.field(
         "split",
         f"{n_used:,} rows: {len(prepared.train.y):,} to train on, "
-        f"{len(prepared.validation.y):,} to say when to stop, "
-        f"{len(prepared.held_out.y):,} held out ({prepared.how_split})",
+        + (
+            f"in {prepared.folds} folds to choose the weight decay, "
+            if prepared.folds
+            else f"{len(prepared.validation.y):,} to say when to stop, "
+        )
+        + f"{len(prepared.held_out.y):,} held out ({prepared.how_split})",
     )
     report.flush()
 

@@ -38,7 +38,7 @@ nothing else.
 
 # Options that mean something with a file alone, and without one alone.
 _WITH_FILE = (
-    *("target", "task", "ignore", "categorical", "missing", "not_missing", "time_column"),
+    *("target", "task", "ignore", "categorical", "keep", "missing", "not_missing", "time_column"),
     *("output", "force", "compare"),
 )
 _WITHOUT_FILE = ("plot", "reference")
@@ -73,6 +73,7 @@ def add_train(commands: Commands) -> None:
     for option, help in (
         ("--ignore", "leave a column out; may be given again"),
         ("--categorical", "take a column of numbers for names; may be given again"),
+        ("--keep", "use a column that seems to identify the rows; may be given again"),
     ):
         table.add_argument(option, metavar="COLUMN", action="append", default=[], help=help)
     table.add_argument(
@@ -155,7 +156,8 @@ def _add_network(group: Any) -> None:
         "--weight-decay",
         type=values.number(0, math.inf, or_equal=True),
         metavar="X",
-        help="default: the best of 0.1, 1 and 10 up to 50,000 rows, else 0.1",
+        help="default: the best of 0.1, 1, 3 and 10 up to 5,000 rows, of 0.1, 1 and 10 up to "
+        "50,000, else 0.1",
     )
     group.add_argument(
         "--seed",
@@ -200,5 +202,6 @@ def _run_train(arguments: argparse.Namespace) -> None:
         categorical=tuple(arguments.categorical),
         missing=tuple(arguments.missing),
         not_missing=tuple(arguments.not_missing),
+        keep=tuple(arguments.keep),
     )
     train(options_of(TrainOptions, arguments, choices=choices))

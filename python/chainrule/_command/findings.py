@@ -82,6 +82,7 @@ def find(
             "dropout": recipe["dropout"],
             "parameters": model.n_parameters,
             "dtype": str(model.dtype),
+            "precision": model.precision,
         },
         "training": {
             "loss": target.loss,

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import chainrule as cr
 from chainrule._command.errors import CommandError
+from chainrule._command.info import in_machine
 from chainrule._command.options import TrainOptions
 from chainrule._command.preparation import Prepared
 from chainrule._command.progress import EpochLog
 from chainrule._command.recipe import Recipe, choose, weight_decays
-from chainrule._command.report import Report, count
+from chainrule._command.report import Report, count, in_precision
 from chainrule._command.scores import MAIN, in_words
 
 __all__ = ["Trained", "fit_network"]
@@ -54,12 +55,17 @@ def fit_network(report: Report, options: TrainOptions, prepared: Prepared, threa
     target = prepared.target
     widths = (prepared.encoding.width, *recipe.hidden, target.n_outputs)
     untrained = cr.MLP(
-        widths, activation=recipe.activation, dropout=recipe.dropout, seed=options.seed
+        widths,
+        activation=recipe.activation,
+        dropout=recipe.dropout,
+        seed=options.seed,
+        precision=options.precision,
     )
     report.field(
         "network",
         f"{'-'.join(map(str, widths))}, {recipe.activation}; "
-        f"{count(untrained.n_parameters, 'parameter')} in {untrained.dtype}",
+        f"{count(untrained.n_parameters, 'parameter')} in "
+        f"{in_precision(untrained.dtype.name, untrained.precision)}",
     )
     decays = weight_decays(n_rows, options.weight_decay)
     report.field(
@@ -68,7 +74,7 @@ def fit_network(report: Report, options: TrainOptions, prepared: Prepared, threa
         f"weight decay {' or '.join(f'{decay:g}' for decay in decays)}), "
         f"batches of {recipe.batch_size:,}, up to {count(recipe.epochs, 'epoch')}, stopped early",
     )
-    report.field("machine", f"variant {cr.runtime.active_variant()}, {count(threads, 'thread')}")
+    report.field("machine", in_machine(untrained.precision, threads))
     report.line()
     report.flush()
     y_train, y_validation = prepared.train.y, prepared.validation.y

@@ -13,6 +13,8 @@ _COLORS = {
     "jax": "#009e73",
     "sklearn": "#56b4e9",
     "nn_engine_core": "#cc79a7",
+    "chainrule_float32": "#000000",
+    "torch_bf16": "#a03000",
 }
 _OTHER = "#777777"
 _WIDTH = 0.84  # of a group of bars; the groups are 1 apart
@@ -85,12 +87,16 @@ def _panel(axes, report: dict, threads: int) -> None:
     axes.set_axisbelow(True)
     axes.set_ylabel("peer's time / chainrule's", fontsize="small")
     allowed = "1 thread" if threads == 1 else f"up to {threads} threads"
+    precision = summary.precision_of(report)
+    own = "chainrule" if precision == report["plan"]["dtype"] else f"chainrule in {precision}"
     axes.set_title(
-        f"{allowed}: how many times as fast chainrule is (under each shape its time)",
+        f"{allowed}: how many times as fast {own} is (under each shape its time)",
         fontsize="medium",
         loc="left",
     )
 
 
 def _time(own: dict) -> str:
-    return f"{summary.in_words(own['microseconds'])}\n{own['share_of_peak']:.0%} of peak"
+    time = summary.in_words(own["microseconds"])
+    share = own["share_of_peak"]
+    return time if share is None else f"{time}\n{share:.0%} of peak"

@@ -25,7 +25,7 @@ PAUSE_SECONDS = 0.05
 # it takes the system some tenths of a second of work to move them apart.
 SETTLING_ROUNDS = 2
 
-FORMAT = 1  # of the report; a change that a reader must know of counts it up
+FORMAT = 2  # of the report; a change that a reader must know of counts it up
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Plan:
     threads: list[int]  # that are allowed; ascending
     rounds: int
     dtype: str
+    precision: str  # of chainrule's products
     variant: str | None  # of chainrule; None: the one that it takes by itself
     timeout: float  # seconds that a competitor may take for an answer
 
@@ -62,6 +63,7 @@ class Run:
                 "threads": plan.threads,
                 "rounds": plan.rounds,
                 "dtype": plan.dtype,
+                "precision": plan.precision,
                 "timeout": plan.timeout,
             },
             "complete": False,
@@ -85,7 +87,7 @@ class Run:
                 # After Ctrl-C too: the rounds that were ended count.
                 self.report["results"].append(result)
                 for one in self.report["results"]:
-                    summary.complete(one, self.report["peak"][self.plan.dtype], self.plan.threads)
+                    summary.complete(one, self._peaks(), self.plan.threads)
             yield result
         self.report["complete"] = True
 
@@ -96,6 +98,18 @@ class Run:
             for threads, flops in by_threads.items():
                 found["peak"][dtype][threads] = max(flops, found["peak"][dtype][threads])
         self.report |= found
+
+    def _peaks(self) -> dict[str, float] | None:
+        """Return what shares are shares of; none is for products of bf16 terms, which go beyond."""
+        return (
+            self.report["peak"][self.plan.dtype] if self.plan.precision == self.plan.dtype else None
+        )
+
+    def _precision(self, name: str, competitor: workloads.Competitor) -> str:
+        """Return the precision of a competitor's products."""
+        if name == "chainrule":
+            return self.plan.precision
+        return competitor.precision or self.plan.dtype
 
     def _describe(self, name: str) -> dict:
         kind = workloads.kind_of(self._kinds[name])
@@ -114,7 +128,13 @@ class Run:
         competitors = workloads.kind_of(self._kinds[shape]).COMPETITORS
         names = [name for name in ("chainrule", *self.plan.peers) if name in competitors]
         return [
-            {"competitor": name, "setting": setting, "threads": threads, "status": "waiting"}
+            {
+                "competitor": name,
+                "setting": setting,
+                "threads": threads,
+                "precision": self._precision(name, competitors[name]),
+                "status": "waiting",
+            }
             for name in names
             for setting in competitors[name].settings
             for threads in self.plan.threads
@@ -124,7 +144,7 @@ class Run:
         kind = workloads.kind_of(self._kinds[shape])
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             path = Path(folder, "task.npz")
-            task = kind.make_task(shape, self.plan.dtype)
+            task = kind.make_task(shape, self.plan.dtype, self.plan.precision)
             task.save(path)
             needed = len(entries) * 8 * task.parameters.nbytes / 1e9
             available = machine.available_memory_gb()
@@ -156,7 +176,7 @@ class Run:
                     distance = kind.distance(self._result(worker, folder), reference, task)
                     entry["distance"] = distance
                     self.report["versions"] |= worker.versions
-                    if not distance <= kind.TOLERANCE:
+                    if not distance <= kind.TOLERANCES[entry["precision"]]:
                         raise _DiffersError(f"differs from NumPy by {distance:.1e}")
                     entry |= {"status": "timed", "times": []}
                 self.advance(shape)
@@ -183,7 +203,7 @@ class Run:
             path,
             threads,
             timeout=self.plan.timeout,
-            variant=self.plan.variant if name == "chainrule" else None,
+            variant=self.plan.variant if competitor.library == "chainrule" else None,
         )
 
     def _absence(self, competitor: workloads.Competitor) -> str | None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+FOLDER = Path("/usr/share/datasets/fashion-mnist")
 _LIBRARIES = {"sklearn": "sklearn.neural_network", "chainrule": "chainrule.estimators"}
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CHAINRULE_NUM_THREADS")
 _UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # keep NumPy from its best kernels
@@ -208,7 +208,7 @@ def main():
     parser.add_argument("--seeds", type=int, help="by default 10, of Fashion-MNIST 3")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--dtype", default="float64", choices=["float32", "float64"])
-    parser.add_argument("--fashion", type=Path, default=_FOLDER, metavar="FOLDER")
+    parser.add_argument("--fashion", type=Path, default=FOLDER, metavar="FOLDER")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--recipe", action="store_true")
     parser.add_argument("--worker", choices=_LIBRARIES, help=argparse.SUPPRESS)

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-_FEATURES = ("avx2", "fma", "avx512f", "avx512bw", "avx512_bf16", "amx_tile", "asimd", "sve")
+_FEATURES = ("avx2", "fma", "avx512f", "avx512bw", "avx512_bf16", "amx_bf16", "asimd", "sve")
 
 _PEAK = """
 import json, sys
@@ -17,6 +17,7 @@ import chainrule.runtime as runtime
 print(json.dumps({
     "variants": runtime.variants(),
     "variant": runtime.active_variant(),
+    "bf16_tiles": runtime.has_bf16_tiles(),
     "peak": {
         dtype: {n: runtime.peak_flops(int(n), dtype) for n in sys.argv[1:]}
         for dtype in ("float32", "float64")
@@ -52,7 +53,10 @@ def describe() -> dict[str, object]:
 
 
 def measure_peak(threads: list[int], variant: str | None) -> dict[str, Any]:
-    """Return variants and peak of chainrule: operations a second by type and number of threads."""
+    """Return variants and peak of chainrule: operations a second by type and number of threads.
+
+    And whether the variant multiplies bf16 by tiles.
+    """
     environment = dict(os.environ)
     if variant is not None:
         environment["CHAINRULE_VARIANT"] = variant

@@ -62,11 +62,12 @@ def _place(report: dict) -> str:
         f"{flops / 1e9:.0f} GFLOP/s on {threads}"
         for threads, flops in report["peak"][report["plan"]["dtype"]].items()
     )
+    precision = summary.in_full(summary.precision_of(report), report)
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     commit = f", commit {place['commit']}" if place["commit"] else ""
     return (
         f"{place['date'][:10]}{commit}; {place['cpu']}, {kind} of {place['cpus']} processors "
-        f"({', '.join(place['features'])}); {report['plan']['dtype']}, variant "
+        f"({', '.join(place['features'])}); {precision}, variant "
         f"{report['variant']}, peak {peaks} threads; median of {report['plan']['rounds']} rounds; "
         f"Python {place['python']}, {versions}."
     )

@@ -13,8 +13,8 @@ import statistics
 from . import workloads
 
 
-def complete(result: dict, peaks: dict[str, float], threads: list[int]) -> None:
-    """Add to a result what follows from its times."""
+def complete(result: dict, peaks: dict[str, float] | None, threads: list[int]) -> None:
+    """Add to a result what follows from its times; without peaks no shares of them."""
     for entry in result["entries"]:
         times = entry.get("times")
         if entry["status"] == "waiting" or (entry["status"] == "timed" and not times):
@@ -23,10 +23,10 @@ def complete(result: dict, peaks: dict[str, float], threads: list[int]) -> None:
             entry["microseconds"] = statistics.median(times)
             entry["microseconds_range"] = [min(times), max(times)]
             entry["gflops"] = result["flops"] / entry["microseconds"] / 1e3
-    result["comparisons"] = [_compare(result, n, peaks[str(n)]) for n in threads]
+    result["comparisons"] = [_compare(result, n, peaks and peaks[str(n)]) for n in threads]
 
 
-def _compare(result: dict, threads: int, peak: float) -> dict:
+def _compare(result: dict, threads: int, peak: float | None) -> dict:
     timed = [entry for entry in result["entries"] if entry["status"] == "timed"]
     comparison: dict = {"threads": threads, "chainrule": None, "peers": {}, "fastest": None}
     own = next(
@@ -38,7 +38,7 @@ def _compare(result: dict, threads: int, peak: float) -> dict:
         "microseconds": own["microseconds"],
         "microseconds_range": own["microseconds_range"],
         "gflops": own["gflops"],
-        "share_of_peak": own["gflops"] * 1e9 / peak,
+        "share_of_peak": None if peak is None else own["gflops"] * 1e9 / peak,
     }
     allowed = [e for e in timed if e["competitor"] != "chainrule" and e["threads"] <= threads]
     for name in dict.fromkeys(entry["competitor"] for entry in allowed):
@@ -67,19 +67,23 @@ def table(report: dict, threads: int) -> list[list[str]]:
     """Lay out the ratios with so many threads allowed; the first row is the header."""
     titles = workloads.find_competitors()
     peers = timed_peers(report)
-    header = ["shape", "chainrule", "GFLOP/s", "of peak", *(titles[name] for name in peers)]
-    rows = [[*header, "fastest peer"]]
+    precision = precision_of(report)
+    shares = precision == report["plan"]["dtype"]  # the peak is that of multiply-adds
+    own_title = "chainrule" if shares else f"chainrule {precision}"
+    header = ["shape", own_title, "GFLOP/s", *(["of peak"] if shares else [])]
+    rows = [[*header, *(titles[name] for name in peers), "fastest peer"]]
     for result in report["results"]:
         comparison = comparison_of(result, threads)
         own = comparison["chainrule"]
         if own is None:
-            rows.append([result["shape"], _status(result, "chainrule"), *["-"] * (len(peers) + 3)])
+            cells = [result["shape"], _status(result, "chainrule")]
+            rows.append([*cells, *["-"] * (len(rows[0]) - len(cells))])
             continue
         row = [
             result["shape"],
             in_words(own["microseconds"]),
             f"{own['gflops']:.3g}",
-            f"{own['share_of_peak']:.0%}",
+            *([f"{own['share_of_peak']:.0%}"] if shares else []),
         ]
         for name in peers:
             peer = comparison["peers"].get(name)
@@ -91,6 +95,29 @@ def table(report: dict, threads: int) -> list[list[str]]:
             row.append(f"{titles[fastest]} {in_ratio(comparison['peers'][fastest]['ratio'])}")
         rows.append(row)
     return rows
+
+
+def precision_of(report: dict) -> str:
+    """Return the precision of chainrule's products; before format 2 there was that of the data."""
+    return report["plan"].get("precision", report["plan"]["dtype"])
+
+
+def in_full(precision: str, place: dict) -> str:
+    """Return a precision, and what computes it, in words.
+
+    A report is a place; of it count ``variant``, ``variants`` and ``bf16_tiles``, which says
+    whether that variant has them.
+    """
+    if precision not in workloads.BF16_PRECISIONS:
+        return precision
+    if place["bf16_tiles"]:
+        return f"{precision}, on bf16 tiles"
+    best = place["variant"] == place["variants"][0]
+    who = "this machine" if best else f"the variant {place['variant']}"
+    return (
+        f"{precision}; {who} has no bf16 tiles: products of bf16 terms take FMAs, more slowly than "
+        "float32"
+    )
 
 
 def timed_peers(report: dict) -> list[str]:

@@ -60,6 +60,19 @@ def test_the_tables(result, capsys):
     assert "PyTorch, flush" not in capsys.readouterr().out
 
 
+def test_another_precision_has_no_share_of_the_peak(result, capsys):
+    content = json.loads(result.read_text())
+    content["plan"]["precision"] = "bf16x3"
+    content |= {"bf16_tiles": False, "variants": ["avx2", "baseline"]}
+    summary.complete(content["results"][0], None, [1])
+    result.write_text(json.dumps(content))
+    report.main([str(result)])
+    text = capsys.readouterr().out
+    assert "bf16x3; this machine has no bf16 tiles: products of bf16 terms take FMAs" in text
+    assert "| shape | chainrule bf16x3 | GFLOP/s | PyTorch | fastest peer |" in text
+    assert "| rl | 22.0 us | 45.5 | 2.0x | PyTorch 2.0x |" in text
+
+
 def test_the_tables_in_a_document(result, tmp_path):
     document = tmp_path / "performance.md"
     document.write_text("before\n<!-- bench: float32 -->\nold\n<!-- end -->\nafter\n")

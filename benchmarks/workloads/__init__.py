@@ -6,8 +6,11 @@ competitor (``worker.py``) use:
     SHAPES                  the networks of this kind, by name
     COMPETITORS             who takes part, by name; NumPy first: the others must agree with it
     UNIT                    what a time is the time of: "step"
-    TOLERANCE               largest ``distance`` of two results that count as the same
-    make_task(shape, dtype) the data and parameters that every competitor gets
+    TOLERANCES              largest ``distance`` of two results that count as the same, by the
+                            precision of the one that is compared with NumPy's
+    make_task(shape, dtype, precision)
+                            the data and parameters that every competitor gets, and the precision
+                            of chainrule's products, by default that of the data
     load_task(shape, path)  the same, from the file that ``task.save(path)`` wrote
     units(shape)            how many units one timed round has
     flops(shape)            operations of one unit, those of the products alone
@@ -36,6 +39,12 @@ class Competitor:
     library: str  # that must be installed, as it is imported
     distribution: str  # and as pip knows it
     dtypes: tuple[str, ...] = ("float32", "float64")
+    precision: str | None = None  # of its products; None: that of the data, chainrule's as asked
+    # The precisions of chainrule beside which it is measured; None: any.
+    beside: tuple[str, ...] | None = None
+
+
+BF16_PRECISIONS = ("bf16x6", "bf16x3", "bf16", "auto")
 
 
 def kind_of(name: str) -> ModuleType:
@@ -55,6 +64,17 @@ def find_competitors() -> dict[str, str]:
         for name, competitor in kind_of(kind).COMPETITORS.items():
             titles.setdefault(name, competitor.title)
     return titles
+
+
+def find_peers(precision: str) -> list[str]:
+    """Return who is measured beside chainrule in that precision."""
+    names = [
+        name
+        for kind in KINDS
+        for name, competitor in kind_of(kind).COMPETITORS.items()
+        if name != "chainrule" and (competitor.beside is None or precision in competitor.beside)
+    ]
+    return list(dict.fromkeys(names))
 
 
 def load(kind: str, module: str, member: str) -> type:

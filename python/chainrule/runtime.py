@@ -31,6 +31,7 @@ __all__ = [
     "active_variant",
     "build_config",
     "compiled_variants",
+    "has_bf16_tiles",
     "num_threads",
     "peak_flops",
     "set_num_threads",
@@ -139,6 +140,27 @@ def use_variant(name: str) -> Iterator[None]:
         yield
     finally:
         set_variant(before)
+
+
+def has_bf16_tiles() -> bool:
+    """Tell whether the variant that runs multiplies bf16 by the tiles of AMX.
+
+    Without them the precisions ``"bf16x6"``, ``"bf16x3"`` and ``"bf16"`` give the same bits by
+    FMAs, and take longer than ``"float32"``.
+
+    Returns
+    -------
+    bool
+        False too where the operating system refuses tiles to the process.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> with cr.runtime.use_variant("baseline"):
+    ...     cr.runtime.has_bf16_tiles()
+    False
+    """
+    return _core.has_tiles()
 
 
 def build_config() -> dict[str, str]:

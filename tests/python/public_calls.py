@@ -90,6 +90,7 @@ def _runtime():
         "runtime.active_variant": runtime.active_variant,
         "runtime.build_config": lambda: sorted(runtime.build_config().items()),
         "runtime.compiled_variants": runtime.compiled_variants,
+        "runtime.has_bf16_tiles": runtime.has_bf16_tiles,
         "runtime.num_threads": runtime.num_threads,
         "runtime.peak_flops": lambda: runtime.peak_flops(1) > 0,
         "runtime.set_num_threads": lambda: runtime.set_num_threads(threads),

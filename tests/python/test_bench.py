@@ -19,6 +19,7 @@ from chainrule._benchmarks import engine, summary, workloads
 from chainrule._benchmarks.worker import AbsentError, Worker, WorkerError
 from chainrule._benchmarks.workloads import Competitor, training_step
 from chainrule._cli import main
+from chainrule._precision import PRECISIONS
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -169,6 +170,31 @@ def test_float64_and_another_variant(in_folder: Path, capsys: pytest.CaptureFixt
     assert os.listdir(in_folder) == ["times.json"]
 
 
+def test_another_precision(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--precision", "bf16", "--peers", "chainrule_float32", "--threads", "1"]
+    assert run_small(*options, "--json", "times.json") == 0
+    output = capsys.readouterr().out
+    has_tiles = cr.runtime.has_bf16_tiles()
+    precision = fields(output)["precision"]
+    assert precision.startswith("bf16, on bf16 tiles" if has_tiles else "bf16; ")
+    assert ("no bf16 tiles" in precision) is not has_tiles
+    # The peak is that of float32, so no share of it is told.
+    header = r"^shape +chainrule bf16 +GFLOP/s +chainrule float32 +fastest peer$"
+    assert re.search(header, output, re.MULTILINE)
+    assert (in_folder / "chainrule_bench.png").read_bytes().startswith(PNG)
+
+    report = json.loads((in_folder / "times.json").read_text())
+    assert report["plan"]["precision"] == "bf16"
+    assert report["bf16_tiles"] is has_tiles
+    own, peer = report["results"][0]["entries"]
+    assert (own["competitor"], own["precision"]) == ("chainrule", "bf16")
+    assert (peer["competitor"], peer["precision"]) == ("chainrule_float32", "float32")
+    assert peer["distance"] < 1e-5 < 1e-4 < own["distance"] < 0.4
+    comparison = report["results"][0]["comparisons"][0]
+    assert comparison["chainrule"]["share_of_peak"] is None
+    assert comparison["peers"]["chainrule_float32"]["ratio"] > 0
+
+
 # --- odd peers -----------------------------------------------------------------------------------
 
 
@@ -199,6 +225,16 @@ def test_odd_peers_are_reported(in_folder: Path, capsys: pytest.CaptureFixture[s
         "unable": "absent",
         "nothing": "absent",
     }
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_wrong_result_in_bf16(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = Competitor("Wrong", "fakes.peers", {"": "Differs"}, "numpy", "numpy", precision="bf16")
+    monkeypatch.setitem(training_step.COMPETITORS, "differs", wrong)
+    options = ["--precision", "bf16", "--peers", "differs", "--threads", "1", "--no-chart"]
+    assert run_small(*options, "--json", "times.json") == 1
+    entries = json.loads((in_folder / "times.json").read_text())["results"][0]["entries"]
+    assert [entry["status"] for entry in entries] == ["timed", "differs"]
 
 
 @pytest.mark.usefixtures("fakes")
@@ -277,6 +313,10 @@ def test_interrupt(tmp_path: Path) -> None:
         ("--rounds 0", "--rounds: '0': expected a whole number from 1 to 1000"),
         ("--timeout 0", "--timeout: '0': expected a number above 0"),
         ("--dtype float16", "--dtype: invalid choice: 'float16'"),
+        ("--precision float16", "--precision: invalid choice: 'float16'"),
+        ("--precision bf16 --dtype float64", "--precision bf16: expected --dtype float32"),
+        ("--peers torch_bf16", "--peers 'torch_bf16': it is measured beside --precision bf16, got"),
+        ("--peers chainrule_float32", "beside --precision bf16x6 or bf16x3 or bf16 or auto, got"),
         ("--variant sse9", "--variant 'sse9': expected some of"),
         ("--quick --full", "--full: not allowed with argument --quick"),
         ("--json no/times.json", "--json no/times.json: there is no folder no"),
@@ -366,11 +406,37 @@ def test_times_in_words(microseconds: float, text: str) -> None:
     assert summary.in_words(microseconds) == text
 
 
+def test_peers_of_a_precision() -> None:
+    usual = workloads.find_peers("float32")
+    assert set(usual).isdisjoint({"chainrule", "chainrule_float32", "torch_bf16"})
+    assert workloads.find_peers("float64") == usual
+    assert {*workloads.find_peers("bf16x3")} == {*usual, "chainrule_float32"}
+    assert {*workloads.find_peers("bf16")} == {*usual, "chainrule_float32", "torch_bf16"}
+
+
+@pytest.mark.parametrize(
+    ("precision", "bf16_tiles", "variant", "text"),
+    [
+        ("float32", False, "avx512", "float32"),
+        ("bf16x3", True, "amx", "bf16x3, on bf16 tiles"),
+        ("auto", False, "avx512", "auto; this machine has no bf16 tiles: products of bf16 terms"),
+        ("bf16", False, "avx2", "bf16; the variant avx2 has no bf16 tiles: products of bf16"),
+    ],
+)
+def test_precision_in_words(precision: str, bf16_tiles: bool, variant: str, text: str) -> None:
+    variants = ["amx", "avx512", "avx2"] if bf16_tiles else ["avx512", "avx2"]
+    place = {"variant": variant, "variants": variants, "bf16_tiles": bf16_tiles}
+    found = summary.in_full(precision, place)
+    assert found.startswith(text)
+    assert ("more slowly than float32" in found) is ("FMAs" in found)
+
+
 def test_every_kind_of_workload_has_what_it_must() -> None:
     for name in workloads.KINDS:
         kind = workloads.kind_of(name)
         assert next(iter(kind.COMPETITORS)) == "numpy"
         assert "chainrule" in kind.COMPETITORS
+        assert set(kind.TOLERANCES) == {*PRECISIONS, "float64"}
         for shape in kind.SHAPES:
             assert kind.flops(shape) > 0
             assert kind.units(shape) > 0
@@ -391,7 +457,8 @@ def test_highest_peak_counts_for_all_shapes(monkeypatch: pytest.MonkeyPatch) -> 
         return {"peak": {"float32": {"1": next(peaks)}}, "variant": variant}
 
     monkeypatch.setattr(engine.machine, "measure_peak", measure_peak)
-    run = engine.Run(engine.Plan(["rl", "predict_row"], ["numpy"], [1], 1, "float32", None, 120.0))
+    shapes, dtype = ["rl", "predict_row"], "float32"
+    run = engine.Run(engine.Plan(shapes, ["numpy"], [1], 1, dtype, dtype, None, 120.0))
     assert len(list(run.results())) == 2
     assert run.report["peak"] == {"float32": {"1": 4e9}}
     for result in run.report["results"]:

@@ -169,6 +169,8 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["variants compiled"].split(", ") == cr.runtime.compiled_variants()
     assert found["variants supported"].startswith(", ".join(cr.runtime.variants()))
     assert found["variant active"] == cr.runtime.active_variant()
+    assert found["precisions"].startswith("float32, bf16x6, bf16x3, bf16, auto")
+    assert found["bf16 tiles"].startswith("yes" if cr.runtime.has_bf16_tiles() else "no: products")
     assert found["threads"] == str(cr.runtime.num_threads())
     assert found["NumPy"] == np.__version__
     assert found["build compiler"] == cr.runtime.build_config()["compiler"]

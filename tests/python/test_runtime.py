@@ -48,6 +48,12 @@ def test_a_variant_can_be_chosen(name):
         cr.runtime.set_variant(before)
 
 
+@pytest.mark.parametrize("name", cr.runtime.variants())
+def test_the_variant_amx_alone_has_tiles(name):
+    with cr.runtime.use_variant(name):
+        assert cr.runtime.has_bf16_tiles() is (name == "amx")
+
+
 def test_the_variant_before_comes_back_after_an_exception():
     before = cr.runtime.active_variant()
     with pytest.raises(KeyError), cr.runtime.use_variant("baseline"):

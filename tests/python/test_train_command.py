@@ -17,8 +17,9 @@ import pytest
 from command_line import fields, run, write_csv
 from tables import FORMATS, cancer, diabetes, write
 
+import chainrule as cr
 from chainrule._cli import main
-from chainrule._command import recipe
+from chainrule._command import pipeline, recipe
 
 
 @pytest.fixture
@@ -190,6 +191,39 @@ def test_many_rows_are_stopped_early(
     assert "53 to say when to stop" in page
 
 
+def test_precision(in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "iris.csv", "--target", "target", "--epochs", "3", "--weight-decay", "1"]
+    losses = []
+    for name in ("float32", "bf16x3", "bf16"):
+        output = f"{name}.safetensors"
+        assert main([*arguments, "--precision", name, "--output", output]) == 0
+        found = fields(capsys.readouterr().out)
+        suffix = "" if name == "float32" else f", products in {name}"
+        assert found["network"].endswith(f"parameters in float32{suffix}")
+        has_tiles = name == "float32" or cr.runtime.has_bf16_tiles()
+        assert ("no bf16 tiles" in found["machine"]) is not has_tiles
+        report = report_of(in_folder / f"{name}.json")
+        assert report["model"]["precision"] == name
+        losses.append(report["training"]["history"]["loss"][-1])
+        assert pipeline.load(output).model.precision == name
+        assert main(["evaluate", output, "iris.csv"]) == 0
+        model = fields(capsys.readouterr().out)["model"]
+        assert model.endswith(f"parameters in float32{suffix}")
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0] == pytest.approx(losses[2], rel=0.1)
+    assert len(set(losses)) == 3
+    # By the layers' sizes "auto" is float32 here, which is the default.
+    assert main([*arguments, "--precision", "auto", "--output", "auto.safetensors"]) == 0
+    assert main([*arguments]) == 0
+    usual = report_of(in_folder / "iris.json")
+    assert usual["model"]["precision"] == "float32"
+    auto = report_of(in_folder / "auto.json")
+    assert auto["training"]["history"] == usual["training"]["history"]
+    capsys.readouterr()
+    assert main([*arguments, "--force", "--precision", "float64"]) == 2
+    assert "--precision: invalid choice: 'float64'" in capsys.readouterr().err
+
+
 def test_no_hidden_layer_and_one_epoch(
     in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -328,6 +362,7 @@ def test_options_from_a_file(
         ("hidden = [8, 0]", "run.toml: hidden: '8,0': expected widths"),
         ("force = 1", "run.toml: force: '1': expected true or false"),
         ("ignore = [1]", "run.toml: ignore: .* expected a text or a list of texts"),
+        ("precision = 'half'", "run.toml: precision: 'half': expected one of float32, bf16x6"),
         ("task = 'ranking'", "run.toml: task: 'ranking': expected one of classification"),
         ("epochs = ", r"--config run.toml is not TOML: ."),
         ("plot = 'x.png'", "--plot goes without a file"),

@@ -12,18 +12,37 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import Competitor
+from .. import BF16_PRECISIONS, Competitor
 
-__all__ = ["COMPETITORS", "SHAPES", "TOLERANCE", "UNIT"]
+__all__ = ["COMPETITORS", "SHAPES", "TOLERANCES", "UNIT"]
 
 UNIT = "call"
-TOLERANCE = 1e-5  # of the outputs' norm; float32 rounds to 6e-8 of a term
+# Of the outputs' norm. Terms are rounded to 2**-24 in float32, to 2**-16 in bf16x3 and to 2**-9 in
+# bf16; measured are 2e-7, 7e-6 and 4e-3.
+TOLERANCES = {
+    "float32": 1e-5,
+    "float64": 1e-5,
+    "bf16x6": 1e-5,
+    "auto": 1e-5,
+    "bf16x3": 1e-4,
+    "bf16": 2e-2,
+}
 _CALLS = 2000  # of one round
 _ROWS = 100
 
 COMPETITORS = {
     "numpy": Competitor("NumPy", "numpy_", {"": "Numpy"}, "numpy", "numpy"),
     "chainrule": Competitor("chainrule", "chainrule_", {"": "Chainrule"}, "chainrule", "chainrule"),
+    "chainrule_float32": Competitor(
+        "chainrule float32",
+        "chainrule_",
+        {"": "ChainruleFloat32"},
+        "chainrule",
+        "chainrule",
+        ("float32",),
+        precision="float32",
+        beside=BF16_PRECISIONS,
+    ),
     "torch": Competitor("PyTorch", "torch_", {"": "Torch"}, "torch", "torch"),
 }
 
@@ -48,10 +67,11 @@ class Task:
     shape: Shape
     X: np.ndarray  # (n_rows, in_features)
     parameters: np.ndarray
+    precision: str  # of chainrule's products
 
     def save(self, path: Path) -> None:
         """Write the arrays for other processes."""
-        np.savez(path, X=self.X, parameters=self.parameters)
+        np.savez(path, X=self.X, parameters=self.parameters, precision=self.precision)
 
     def blocks(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Weight (in, out) and bias of each layer."""
@@ -64,7 +84,7 @@ class Task:
         return found
 
 
-def make_task(shape: str, dtype: str) -> Task:
+def make_task(shape: str, dtype: str, precision: str | None = None) -> Task:
     """Draw parameters and rows, the same on every call."""
     network, generator = SHAPES[shape], np.random.default_rng(0)
     parts = []
@@ -72,13 +92,14 @@ def make_task(shape: str, dtype: str) -> Task:
         parts.append(generator.standard_normal(fan_in * fan_out) / fan_in**0.5)
         parts.append(0.1 * generator.standard_normal(fan_out))
     X = generator.standard_normal((_ROWS, network.widths[0]))
-    return Task(network, X.astype(dtype), np.concatenate(parts).astype(dtype))
+    parameters = np.concatenate(parts).astype(dtype)
+    return Task(network, X.astype(dtype), parameters, precision or dtype)
 
 
 def load_task(shape: str, path: Path) -> Task:
     """Read a task."""
     with np.load(path) as arrays:
-        return Task(SHAPES[shape], arrays["X"], arrays["parameters"])
+        return Task(SHAPES[shape], arrays["X"], arrays["parameters"], str(arrays["precision"]))
 
 
 def units(shape: str) -> int:

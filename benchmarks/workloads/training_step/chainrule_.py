@@ -10,12 +10,17 @@ from .shapes import LEARNING_RATE, SEED, Task
 class Chainrule:
     """``Trainer.fit``, which shuffles by itself: ``Task.order`` is its order of the first epoch."""
 
+    precision: str | None = None  # None: that of the run
+
     def __init__(self, task: Task, threads: int):
         # None: what CHAINRULE_NUM_THREADS allows, of which small shapes take fewer.
         self.task = task
         shape = task.shape
         self.model = cr.MLP(
-            list(shape.widths), activation=shape.activation, dtype=task.parameters.dtype
+            list(shape.widths),
+            activation=shape.activation,
+            dtype=task.parameters.dtype,
+            precision=self.precision or task.precision,
         )
         self.model.parameters[:] = task.parameters
         self.trainer = cr.Trainer(
@@ -51,3 +56,9 @@ class ChainruleStep(Chainrule):
             for start in range(0, len(order), batch_size):
                 batch = order[start : start + batch_size]
                 self.trainer.step(X[batch], y[batch])
+
+
+class ChainruleFloat32(Chainrule):
+    """The same in float32, beside a run in another precision."""
+
+    precision = "float32"

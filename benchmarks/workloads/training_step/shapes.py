@@ -71,27 +71,35 @@ class Task:
     y: np.ndarray  # (n_rows,) labels, or (n_rows, out_features)
     parameters: np.ndarray  # flat: weight (in, out) and bias of each layer
     order: np.ndarray  # (n_rows,) rows of the first epoch
+    precision: str  # of chainrule's products
 
     @classmethod
     def make(
-        cls, shape: Shape, dtype: str = "float32", order: Callable[[int], np.ndarray] | None = None
+        cls,
+        shape: Shape,
+        dtype: str = "float32",
+        order: Callable[[int], np.ndarray] | None = None,
+        precision: str | None = None,
     ) -> "Task":
         """Draw the data and the parameters, the same on every call, and take ``order(n_rows)``."""
         X, y = make_data(shape)
         network = NumpyMLP(shape.widths[0], shape.layers(), seed=SEED)
         order = order or np.random.default_rng(SEED).permutation
         y = y if y.dtype == np.int32 else y.astype(dtype)
-        return cls(shape, X.astype(dtype), y, network.parameters.astype(dtype), order(len(X)))
+        parameters = network.parameters.astype(dtype)
+        return cls(shape, X.astype(dtype), y, parameters, order(len(X)), precision or dtype)
 
     def save(self, path: Path) -> None:
         """Write the arrays for other processes."""
-        np.savez(path, X=self.X, y=self.y, parameters=self.parameters, order=self.order)
+        names = ("X", "y", "parameters", "order", "precision")
+        np.savez(path, **{name: getattr(self, name) for name in names})
 
     @classmethod
     def load(cls, shape: Shape, path: Path) -> "Task":
         """Read what ``save`` wrote."""
         with np.load(path) as arrays:
-            return cls(shape, *(arrays[name] for name in ("X", "y", "parameters", "order")))
+            found = [arrays[name] for name in ("X", "y", "parameters", "order")]
+            return cls(shape, *found, str(arrays["precision"]))
 
     def split(self, parameters: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Weight and bias of each layer as views of a flat vector of parameters."""

@@ -1,4 +1,8 @@
-"""PyTorch: fused Adam, denormals flushed to zero unless the name says otherwise."""
+"""PyTorch: fused Adam, denormals flushed to zero unless the name says otherwise.
+
+In bf16 it runs as its guide to mixed precision has it: parameters in float32, forward and loss
+under ``torch.autocast``, the backward pass outside of it.
+"""
 
 import numpy as np
 import torch
@@ -69,3 +73,18 @@ class TorchCompile(Torch):
     """``torch.compile`` of forward and backward; needs a C++ compiler, and minutes."""
 
     compiled = True
+
+
+class TorchBf16(Torch):
+    """Eager mode with products in bf16."""
+
+    def objective(self, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Loss of one batch."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return super().objective(X, y)
+
+
+class TorchBf16NoFlush(TorchBf16):
+    """The same with denormals kept."""
+
+    flush = False

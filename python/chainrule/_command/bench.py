@@ -19,6 +19,7 @@ from chainrule._command.errors import CommandError, UsageError, quoted, require
 from chainrule._command.outputs import check_place, write_file
 from chainrule._command.picture import check_picture_path, mark
 from chainrule._command.report import Report, count
+from chainrule._precision import PRECISIONS
 
 __all__ = ["BenchOptions", "bench"]
 
@@ -39,6 +40,7 @@ class BenchOptions:
     threads: tuple[str, ...]
     rounds: int | None
     dtype: str
+    precision: str | None
     variant: str | None
     timeout: float
     json: str | None
@@ -96,8 +98,16 @@ def _harness(module: str) -> Any:
 
 def _plan(options: BenchOptions) -> Any:
     workloads = _harness("workloads")
-    shapes, peers = list(workloads.find_shapes()), list(workloads.find_competitors())
-    peers.remove("chainrule")
+    shapes = list(workloads.find_shapes())
+    precision = _precision(options)
+    peers = workloads.find_peers(precision)
+    for name in options.peers or ():
+        fitting = [each for each in PRECISIONS if name in workloads.find_peers(each)]
+        if fitting and name not in peers:
+            raise UsageError(
+                f"--peers {quoted(name)}: it is measured beside --precision "
+                f"{' or '.join(fitting)}, got {precision}"
+            )
     if options.variant is not None:
         _check_names((options.variant,), cr.runtime.variants(), "--variant")
     full = options.extent == "full"
@@ -108,9 +118,19 @@ def _plan(options: BenchOptions) -> Any:
         threads=_threads(options.threads),
         rounds=options.rounds or _ROUNDS[options.extent],
         dtype=options.dtype,
+        precision=precision,
         variant=options.variant,
         timeout=options.timeout,
     )
+
+
+def _precision(options: BenchOptions) -> str:
+    if options.precision is not None and options.dtype != "float32":
+        raise UsageError(
+            f"--precision {options.precision}: expected --dtype float32, which has precisions to "
+            f"choose from, got {options.dtype}"
+        )
+    return options.precision or options.dtype
 
 
 def _chosen(
@@ -155,6 +175,14 @@ def _measure(run: Any, report: Report, options: BenchOptions) -> None:
     from tqdm import tqdm
 
     plan = run.plan
+    variant = options.variant or cr.runtime.active_variant()
+    with cr.runtime.use_variant(variant):
+        place = {
+            "variant": variant,
+            "variants": cr.runtime.variants(),
+            "bf16_tiles": cr.runtime.has_bf16_tiles(),
+        }
+    report.field("precision", _harness("summary").in_full(plan.precision, place))
     report.field("shapes", ", ".join(plan.shapes))
     report.field("peers", ", ".join(plan.peers))
     report.field(
@@ -212,6 +240,7 @@ def _print(report: Report, found: dict[str, Any]) -> None:
 
 def _place(found: dict[str, Any]) -> list[tuple[str, str]]:
     """Return label and text of what a time depends on, the most telling first."""
+    summary = _harness("summary")
     machine = found["machine"]
     virtual = ", virtual" if machine["virtual"] else ""
     memory = f", {machine['memory_gb']:.0f} GB" if machine["memory_gb"] else ""
@@ -234,6 +263,7 @@ def _place(found: dict[str, Any]) -> list[tuple[str, str]]:
             f"{machine['cpu']}, {count(machine['cpus'], 'processor')}{virtual}{memory}; "
             f"{' '.join(machine['features'])}",
         ),
+        ("precision", summary.in_full(summary.precision_of(found), found)),
         ("variant", f"{found['variant']} (of {', '.join(found['variants'])})"),
         ("peak", "; ".join(peaks)),
         ("versions", f"Python {machine['python']}, {versions}"),

@@ -19,12 +19,12 @@ from chainrule._command import figures
 from chainrule._command.comparison import compare
 from chainrule._command.errors import CommandError, require
 from chainrule._command.imports import import_all
-from chainrule._command.info import num_threads
+from chainrule._command.info import in_machine, num_threads
 from chainrule._command.options import NetworkOptions
 from chainrule._command.outputs import write_file
 from chainrule._command.picture import check_picture_path, mark
 from chainrule._command.progress import EpochLog
-from chainrule._command.report import Report, count, duration
+from chainrule._command.report import Report, count, duration, in_precision
 
 __all__ = ["DigitsOptions", "train_digits"]
 
@@ -87,6 +87,7 @@ def train_digits(options: DigitsOptions) -> None:
         activation=activation,
         dropout=options.dropout or 0.0,
         seed=options.seed,
+        precision=options.precision,
     )
     untrained = model.copy()
     n_rows = len(digits.X_train)
@@ -115,7 +116,7 @@ def train_digits(options: DigitsOptions) -> None:
         f"batches of {batch_size}, {count(epochs, 'epoch')}, "
         f"{count(epochs * steps_per_epoch, 'step')}",
     )
-    report.field("machine", f"variant {cr.runtime.active_variant()}, {count(threads, 'thread')}")
+    report.field("machine", in_machine(model.precision, threads))
     report.line()
     report.flush()
     history = _fit(report, options, digits, model, settings)
@@ -178,7 +179,8 @@ def _describe(
         "split",
         f"{n_train:,} rows to train on, {n_held_out:,} held out (seed {options.seed}, stratified)",
     )
-    report.field("network", f"{network}; {count(model.n_parameters, 'parameter')} in {model.dtype}")
+    precision = in_precision(model.dtype.name, model.precision)
+    report.field("network", f"{network}; {count(model.n_parameters, 'parameter')} in {precision}")
 
 
 def _fit(

@@ -16,7 +16,7 @@ from chainrule._command.marks import Marks, marks_among, note
 from chainrule._command.outputs import check_output, write_file
 from chainrule._command.page import in_numbers
 from chainrule._command.pipeline import load
-from chainrule._command.report import Report, count
+from chainrule._command.report import Report, count, in_precision
 from chainrule._command.scores import baseline, confusion, in_words, score
 from chainrule._command.source import as_kind, open_source
 from chainrule._command.values import file_name, plain
@@ -87,6 +87,10 @@ def evaluate(options: EvaluateOptions) -> None:
         "baseline": baseline(target, all_y),
     }
     report = Report(options.quiet)
+    model = pipeline.model
+    precision = in_precision(model.dtype.name, model.precision)
+    parameters = count(model.n_parameters, "parameter")
+    report.field("model", f"{options.model}: {parameters} in {precision}")
     used = f"{len(all_y):,} of {count(n_rows, 'row')}"
     report.field("data", f"{options.file}: {used}, target {quoted(target.name)}")
     for n, why in (

@@ -84,6 +84,7 @@ def find(
             "dropout": recipe["dropout"],
             "parameters": model.n_parameters,
             "dtype": str(model.dtype),
+            "precision": model.precision,
         },
         "training": {
             "loss": target.loss,

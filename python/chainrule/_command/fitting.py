@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 import chainrule as cr
 from chainrule._command.errors import CommandError
+from chainrule._command.info import in_machine
 from chainrule._command.options import TrainOptions
 from chainrule._command.preparation import Prepared
 from chainrule._command.progress import EpochBar, EpochLog
 from chainrule._command.recipe import Recipe, choose, weight_decays
-from chainrule._command.report import Report, count
+from chainrule._command.report import Report, count, in_precision
 from chainrule._command.scores import MAIN, in_words
 from chainrule._command.split import fold_of_rows
 
@@ -79,7 +80,11 @@ class _Training:
         recipe = self._recipe
         widths = (prepared.encoding.width, *recipe.hidden, self._target.n_outputs)
         self._untrained = cr.MLP(
-            widths, activation=recipe.activation, dropout=recipe.dropout, seed=options.seed
+            widths,
+            activation=recipe.activation,
+            dropout=recipe.dropout,
+            seed=options.seed,
+            precision=options.precision,
         )
         self._seconds = 0.0
         self._train, self._validation = (
@@ -95,7 +100,8 @@ class _Training:
         report.field(
             "network",
             f"{'-'.join(map(str, widths))}, {recipe.activation}; "
-            f"{count(model.n_parameters, 'parameter')} in {model.dtype}",
+            f"{count(model.n_parameters, 'parameter')} in "
+            f"{in_precision(model.dtype.name, model.precision)}",
         )
         epochs = count(recipe.epochs, "epoch")
         report.field(
@@ -105,8 +111,7 @@ class _Training:
             f"batches of {recipe.batch_size:,}, "
             + (epochs if self._folds else f"up to {epochs}, stopped early"),
         )
-        machine = f"variant {cr.runtime.active_variant()}, {count(self._threads, 'thread')}"
-        report.field("machine", machine)
+        report.field("machine", in_machine(model.precision, self._threads))
         report.line()
         report.flush()
 

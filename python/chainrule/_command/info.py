@@ -8,8 +8,12 @@ import numpy as np
 
 import chainrule as cr
 from chainrule._command.errors import UsageError
+from chainrule._command.report import count
+from chainrule._precision import PRECISIONS
 
-__all__ = ["info_fields", "num_threads"]
+__all__ = ["in_machine", "info_fields", "num_threads"]
+
+_WITHOUT_TILES = "products of bf16 terms take FMAs, more slowly than float32"
 
 
 def info_fields() -> list[tuple[str, str]]:
@@ -20,6 +24,8 @@ def info_fields() -> list[tuple[str, str]]:
         ("variants compiled", ", ".join(cr.runtime.compiled_variants())),
         ("variants supported", f"{', '.join(supported)} (on this machine, best first)"),
         ("variant active", cr.runtime.active_variant()),
+        ("precisions", f"{', '.join(PRECISIONS)} (of float32)"),
+        ("bf16 tiles", "yes" if cr.runtime.has_bf16_tiles() else f"no: {_WITHOUT_TILES}"),
         ("threads", str(num_threads())),
     ]
     for key, value in cr.runtime.build_config().items():
@@ -31,6 +37,14 @@ def info_fields() -> list[tuple[str, str]]:
         ("platform", platform.platform()),
     ]
     return fields
+
+
+def in_machine(precision: str, threads: int) -> str:
+    """Return what a network in that precision is trained on, in words."""
+    text = f"variant {cr.runtime.active_variant()}, {count(threads, 'thread')}"
+    if precision in ("float32", "float64") or cr.runtime.has_bf16_tiles():
+        return text
+    return f"{text}; no bf16 tiles: {_WITHOUT_TILES}"
 
 
 def num_threads() -> int:

@@ -20,6 +20,7 @@ class NetworkOptions:
     hidden: tuple[int, ...] | None
     activation: str | None
     dropout: float | None
+    precision: str | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None

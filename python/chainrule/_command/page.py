@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chainrule._command.elements import Element, Node, element, picture, table
-from chainrule._command.report import amount, count, duration
+from chainrule._command.report import amount, count, duration, in_precision
 from chainrule._command.scores import in_words
 
 __all__ = ["in_numbers", "render"]
@@ -217,7 +217,7 @@ def _training(report: Mapping[str, Any]) -> Element:
             "network",
             f"{'-'.join(map(str, model['widths']))}, {model['activation']}, "
             f"dropout {model['dropout']:g}; {count(model['parameters'], 'parameter')}, "
-            f"{model['dtype']}",
+            + in_precision(model["dtype"], model["precision"]),
         ],
         ["loss", training["loss"] + (" in nats" if report["task"] == "classification" else _MSE)],
         [

@@ -9,6 +9,7 @@ from chainrule import _core
 from chainrule._command import values
 from chainrule._command.parser_base import Commands, Parser, add_command, add_threads, options_of
 from chainrule._command.train_parser import add_train
+from chainrule._precision import PRECISIONS
 
 __all__ = ["build_parser"]
 
@@ -46,7 +47,8 @@ but wide and huge are measured, five rounds, in some minutes.
 
 peers: numpy, torch, torch_compile, jax, sklearn, nn_engine_core; those that are
 installed, and torch_compile only when it is named or with --full, for it
-compiles for minutes.
+compiles for minutes. With --precision also chainrule_float32, and for bf16
+torch_bf16, which is PyTorch under torch.autocast.
 
 Nothing else should run meanwhile. Ctrl-C ends all and prints what was measured
 until then.
@@ -172,6 +174,11 @@ def _add_bench(commands: Commands) -> None:
     what.add_argument("--rounds", type=values.integer(1, 1000), metavar="N")
     what.add_argument(
         "--dtype", choices=["float32", "float64"], default="float32", help="default: float32"
+    )
+    what.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="of chainrule's products, for float32; beside float32 itself (default: the dtype's)",
     )
     what.add_argument("--variant", metavar="NAME", help="of chainrule (default: the best one)")
     what.add_argument(

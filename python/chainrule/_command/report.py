@@ -9,7 +9,7 @@ from typing import TextIO
 
 from chainrule._command.errors import printable
 
-__all__ = ["Report", "amount", "count", "duration"]
+__all__ = ["Report", "amount", "count", "duration", "in_precision"]
 
 _LABEL_WIDTH = 20
 _WIDEST = 100
@@ -83,6 +83,11 @@ def amount(value: float) -> str:
     if value == 0 or 1e-4 <= abs(value) < 1e9:
         return f"{float(f'{value:.4g}'):,.10g}"
     return f"{value:.4g}"
+
+
+def in_precision(dtype: str, precision: str) -> str:
+    """Return type and precision of a network in words: "float32, products in bf16x3"."""
+    return dtype if precision == dtype else f"{dtype}, products in {precision}"
 
 
 def duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from chainrule._command import values
 from chainrule._command.config import read_config
 from chainrule._command.errors import UsageError
 from chainrule._command.parser_base import Commands, Parser, add_command, add_threads, options_of
+from chainrule._precision import PRECISIONS
 
 __all__ = ["add_train"]
 
@@ -133,6 +134,9 @@ def _add_network(group: Any) -> None:
     group.add_argument("--activation", type=values.activation, metavar="NAME", help="default: relu")
     group.add_argument(
         "--dropout", type=values.number(0, 1, or_equal=True), metavar="X", help="default: 0"
+    )
+    group.add_argument(
+        "--precision", choices=PRECISIONS, help="of products of matrices (default: float32)"
     )
     group.add_argument(
         "--epochs",

@@ -213,4 +213,5 @@ def _mean(histories: list[cr.History], n_rows: npt.NDArray[Any]) -> cr.History:
         validation_score=mean("validation_score"),
         best_epoch=n_epochs,
         stop_reason="epochs",
+        precision=histories[0].precision,
     )

@@ -1,12 +1,12 @@
-# Fails unless every variant's object file has exactly one external defined symbol, its `Variant`,
-# and no weak one. Code compiled for AVX-512 that the linker may take in place of another unit's
+# Fails unless every variant's object file has exactly one external defined symbol, its `Variant`
+# or its kernels of tiles, and no weak one. Code compiled for AVX-512 that the linker may take in place of another unit's
 # copy would end a program on a processor without it.
 #
 #   cmake -DNM=nm -DOBJECTS=a.o,b.o -P check_variant_symbols.cmake
 string(REPLACE "," ";" objects "${OBJECTS}")
 set(count 0)
 foreach(object IN LISTS objects)
-  if(NOT object MATCHES "variant")
+  if(NOT object MATCHES "variant|tiles")
     continue()
   endif()
   execute_process(COMMAND ${NM} --defined-only --extern-only ${object}
@@ -15,8 +15,8 @@ foreach(object IN LISTS objects)
   string(REPLACE "\n" ";" symbols "${output}")
   list(LENGTH symbols n_symbols)
   # R: read-only data, D: data that the loader relocates.
-  if(NOT n_symbols EQUAL 1 OR NOT output MATCHES " [DR] [^ ]*variant_[a-z0-9]+[^ ]*$")
-    message(FATAL_ERROR "${object}: expected one external symbol, its Variant, got:\n${output}")
+  if(NOT n_symbols EQUAL 1 OR NOT output MATCHES " [DR] [^ ]*(variant_[a-z0-9]+|tile_kernels)[^ ]*$")
+    message(FATAL_ERROR "${object}: expected one external symbol, its table, got:\n${output}")
   endif()
   math(EXPR count "${count} + 1")
   message(STATUS "${object}: ${output}")

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/random.hpp"
@@ -189,12 +190,17 @@ TEST_CASE("steady steps on batches that go through in groups or parts allocate n
   const std::vector<float> x = Data<float>::random(kLargeRows * kInputs, 4),
                            y = Data<float>::random(kLargeRows * kOutputs, 5),
                            weights = Data<float>::random(kLargeRows, 6);
-  for (const int64_t width : {20, 270}) {
+  using chainrule::Precision;
+  for (const auto& [width, precision] : {std::pair{20, Precision::kFull},
+                                         {270, Precision::kFull},
+                                         {20, Precision::kBf16x6},
+                                         {270, Precision::kBf16}}) {
     LayerSpec hidden{width};
     hidden.norm = Norm::kLayer;
     hidden.dropout = 0.2;
     Mlp<float> model(kInputs, {hidden, hidden, LayerSpec{kOutputs}}, 0);
     Trainer<float> trainer(model, options_of(settings()[3].optimizer));
+    trainer.set_precision(precision);
     trainer.bind({x.data(), kLargeRows, kInputs, {y.data(), kOutputs, nullptr, weights.data()}},
                  kLargeRows, true, 100);
     run_steps(trainer, 2);
@@ -202,6 +208,7 @@ TEST_CASE("steady steps on batches that go through in groups or parts allocate n
     run_steps(trainer, 3);
     const int64_t after = allocations;
     CAPTURE(width);
+    CAPTURE(static_cast<int>(precision));
     CHECK(after - before == 0);
     CHECK(trainer.step_count == 5);
   }

@@ -91,6 +91,7 @@ def test_an_unknown_variant_in_the_environment_stops_the_import():
 
 def test_build_config():
     config = cr.runtime.build_config()
+    assert config["variants"].split() == cr.runtime.compiled_variants()
     assert config["version"] == cr.__version__
     assert all(isinstance(k, str) and isinstance(v, str) for k, v in config.items())
     config["version"] = "changed"

@@ -106,7 +106,7 @@ void register_mlp(py::module_& module, const char* name) {
           "seed"_a)
       .def_property(
           "precision", [](const Model& self) { return name_of<T>(self.precision); },
-          [](Model& self, const std::string& name) { self.precision = precision_of<T>(name); })
+          [](Model& self, const std::string& value) { self.precision = precision_of<T>(value); })
       .def(
           "predict",
           [](const Model& self, const Array<T>& x, int threads,

@@ -108,8 +108,8 @@ void register_trainer(py::module_& module, const char* name) {
           [](Bound& self, int threads) { self.trainer.threads = threads; })
       .def_property(
           "precision", [](const Bound& self) { return name_of<T>(self.trainer.precision()); },
-          [](Bound& self, const std::string& name) {
-            self.trainer.set_precision(precision_of<T>(name));
+          [](Bound& self, const std::string& value) {
+            self.trainer.set_precision(precision_of<T>(value));
           })
       .def_property(
           "epoch", [](const Bound& self) { return self.trainer.epoch; },

@@ -55,7 +55,7 @@ _EXTENT = {  # steps, seeds
     "tabular": (960, 6),
     "digits": (900, 6),
     "mnist": (640, 5),
-    "deep": (100, 16),
+    "deep": (100, 16),  # whose runs part soon, nudged or not
     "mid": (60, 5),
     "wide": (12, 3),
     "huge": (4, 3),

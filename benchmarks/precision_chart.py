@@ -45,6 +45,8 @@ def draw(report: dict, path: Path) -> None:
 
 
 def _panel(losses, distances, result: dict) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
     curves = {
         name: np.array([run["curve"] for run in result["runs"] if run["precision"] == name])
         for name in _LINES
@@ -71,6 +73,12 @@ def _panel(losses, distances, result: dict) -> None:
         axes.grid(color="0.92")
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
+    if usual.max() > 4 * usual.min():
+        losses.set_yscale("log")
+        losses.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=7))
+        losses.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        losses.yaxis.set_minor_locator(NullLocator())
+    distances.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     losses.tick_params(labelbottom=False)
     widths = _widths(result["widths"])
     title = f"{result['name']}: {widths}, batches of {result['batch_size']:,}"

@@ -17,12 +17,13 @@ def test_two_cases(tmp_path, capsys):
     assert [(result["name"], result["steps"]) for result in results] == [("rl", 3), ("digits", 3)]
     for result in results:
         runs = {(run["precision"], run["seed"]): run for run in result["runs"]}
-        assert len(runs) == len(precision_curves.PRECISIONS) * 2
-        for precision in precision_curves.PRECISIONS:
+        assert len(runs) == len(precision_curves.RUNS) * 2
+        for precision in precision_curves.RUNS:
             assert len(runs[precision, 0]["curve"]) == 3
             # The same start and batches, other products.
             distance = abs(runs[precision, 0]["final"] / runs["float32", 0]["final"] - 1)
             assert distance < (1e-2 if precision == "bf16" else 1e-4)
+        assert runs["float32, nudged", 0]["curve"] != runs["float32", 0]["curve"]
         assert runs["bf16", 0]["curve"] != runs["float32", 0]["curve"]
         assert runs["float32", 0]["final"] != runs["float32", 1]["final"]
     assert "bf16x6 and bf16x3 end within" in capsys.readouterr().out.casefold()
@@ -34,7 +35,8 @@ def test_two_cases(tmp_path, capsys):
 
 
 def test_differences_are_in_deviations_of_float32():
-    finals = {"float32": (1.0, 3.0), "bf16x6": (1.0, 3.0), "bf16x3": (4.0, 6.0), "bf16": (3.0, 1.0)}
+    finals = dict.fromkeys(precision_curves.RUNS, (1.0, 3.0))
+    finals |= {"bf16x3": (4.0, 6.0), "bf16": (3.0, 1.0)}
     runs = [
         {"precision": precision, "seed": seed, "final": final}
         for precision, found in finals.items()

@@ -29,7 +29,7 @@ table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabu
 th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--row);
   vertical-align: top; overflow-wrap: anywhere; min-width: 4rem; max-width: 26rem; }
 th { color: var(--soft); font-weight: 600; } .number { text-align: right; white-space: nowrap; }
-td:nth-child(3):not(.number) { min-width: 9rem; }
+td:first-child { min-width: 7rem; } td:nth-child(3):not(.number) { min-width: 9rem; }
 figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .9rem; max-width: 44rem; }
 img { max-width: 100%; height: auto; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr));

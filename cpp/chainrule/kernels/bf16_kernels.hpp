@@ -24,13 +24,14 @@ inline constexpr int64_t kBf16Depth = 32;
 inline constexpr int kMostTerms = 3;
 
 // Which terms of A and of B are multiplied, from 0: an order in which a tile that was loaded for
-// one product serves the next one too.
+// one product serves the next one too. Of internal linkage: a shared copy would be a symbol of
+// every variant.
 struct TermProduct {
   int a, b;
 };
-inline constexpr TermProduct kTermProducts1[] = {{0, 0}};
-inline constexpr TermProduct kTermProducts2[] = {{1, 0}, {0, 0}, {0, 1}};
-inline constexpr TermProduct kTermProducts3[] = {{2, 0}, {1, 0}, {1, 1}, {0, 1}, {0, 0}, {0, 2}};
+constexpr TermProduct kTermProducts1[] = {{0, 0}};
+constexpr TermProduct kTermProducts2[] = {{1, 0}, {0, 0}, {0, 1}};
+constexpr TermProduct kTermProducts3[] = {{2, 0}, {1, 0}, {1, 1}, {0, 1}, {0, 0}, {0, 2}};
 
 // Lines of an operand, that is rows of A or columns of B: element p of line l is
 // data[l * line_stride + p * step_stride], and one of the strides is 1.

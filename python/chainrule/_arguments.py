@@ -28,7 +28,7 @@ def one_of(value: object, choices: Iterable[str], argument: str) -> str:
     """Check that `value` is one of the names `choices`."""
     names = list(choices)
     if isinstance(value, str) and value in names:
-        return value
+        return str(value)  # of numpy.str_, which files would not take, too
     listed = ", ".join(repr(name) for name in names)
     if not isinstance(value, str):
         raise TypeError(f"{argument} must be one of {listed}, got {type_name(value)}")

@@ -228,6 +228,12 @@ def test_a_model_keeps_its_precision(data, precision, tmp_path):
     assert state(again) == state(model)
 
 
+def test_names_of_numpy_are_names(data, tmp_path):
+    model = train(data, np.str_("bf16x3"))
+    model.save(tmp_path / "model")
+    assert cr.MLP.load(tmp_path / "model").recipe["precision"] == "bf16x3"
+
+
 def test_predict_takes_another_precision(data):
     model = train(data, "bf16")
     X = data[0]

@@ -43,10 +43,12 @@ def product(kind: str, swept: str) -> Maker:
         bias = draw(shape[1])
         if kind == "forward":
             return clocked(
-                lambda: _core.dense_forward(x, weight, bias, "identity", 0.0, None, grad, 1)
+                lambda: _core.dense_forward(
+                    x, weight, bias, "identity", 0.0, None, grad, "float32", 1
+                )
             )
         outputs = (x.copy(), None, None) if kind == "inputs" else (None, weight.copy(), bias)
-        return clocked(lambda: _core.dense_backward(grad, x, weight, *outputs, 1))
+        return clocked(lambda: _core.dense_backward(grad, x, weight, *outputs, "float32", 1))
 
     return make
 

@@ -213,13 +213,18 @@ TEST_CASE("a caller parks while the others work on, and is woken") {
 
 TEST_CASE("a caller that waits for others polls") {
   int polls = 0;
-  const auto body = [](int worker, int64_t) {
-    if (worker > 0) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  std::atomic<bool> other_came{false};
+  // The caller would do all alone before the other comes, if it did not wait for it.
+  const auto body = [&](int worker, int64_t) {
+    if (worker > 0) {
+      other_came = true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1000));
+    }
+    for (int ms = 0; ms < 10000 && !other_came; ++ms) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   };
-  // The caller may do all alone before the others come.
-  for (int i = 0; i < 100 && polls == 0; ++i) {
-    ThreadPool::instance().parallel_for(2, 1000, body, [&] { ++polls; });
-  }
+  ThreadPool::instance().parallel_for(2, 2, body, [&] { ++polls; });
   CHECK(polls > 0);
   CHECK(polls <= 100);
 }

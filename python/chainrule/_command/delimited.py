@@ -166,7 +166,9 @@ def _column(
         # Numbers such as 1e999 come as text in some versions of pandas.
         numbers = [to_number(text) for text in texts]
         if not np.isnan(numbers).any():
-            return Column("numeric", _spread(codes, numbers))
+            # Marks as other numbers write them, which pandas sees in columns of numbers alone.
+            marked = np.isin(numbers, [to_number(mark) for mark in marks])
+            return Column("numeric", _spread(codes, np.where(marked, np.nan, numbers)))
         seconds = seconds_of(texts)
         if seconds is not None:
             return Column("date", _spread(codes, seconds))

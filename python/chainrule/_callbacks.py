@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from . import _arguments
+from ._bar import make_bar
 from ._checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -275,15 +276,14 @@ class Bar:
             return
         if progress is False:
             return
+        # Short, so that loss and score fit in 80 columns.
+        form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
         try:
-            from tqdm import tqdm
+            self._bar = make_bar(total=n_steps, dynamic_ncols=True, bar_format=form)
         except ImportError as error:
             if progress is None:
                 return
             raise ImportError("progress=True needs tqdm: pip install 'chainrule[cli]'") from error
-        # Short, so that loss and score fit in 80 columns.
-        form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-        self._bar = tqdm(total=n_steps, dynamic_ncols=True, bar_format=form)
 
     def steps_until_due(self, steps_per_epoch: int) -> int | None:
         """Return after how many steps the bar wants to move."""

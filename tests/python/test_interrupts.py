@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tqdm
 from sklearn.neural_network import MLPClassifier
 from tables import cancer, write
 
+import chainrule as cr
 from chainrule._cli import main
+from chainrule._command.progress import EpochBar
 
 # As the script that pip makes; it says when Python itself has started.
 PROGRAM = """
@@ -123,6 +130,49 @@ def test_in_the_training_of_the_rival(
     assert main([*arguments, "--compare"]) == 130
     assert capsys.readouterr().err == "chainrule: interrupted; nothing was written\n"
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def a_fit() -> None:
+    cr.MLP([1, 1]).fit(np.ones((2, 1)), np.ones((2, 1)), loss="mse", epochs=2, progress=True)
+
+
+@pytest.mark.parametrize("makes_bar", [lambda: EpochBar(10, shown=False), a_fit])
+def test_a_bar_is_made_whole_first(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    makes_bar: Callable[[], object],
+) -> None:
+    made = []
+
+    class Interrupted(tqdm.tqdm):  # type: ignore[type-arg]
+        def __init__(self, *arguments: object, **options: object) -> None:
+            signal.raise_signal(signal.SIGINT)
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+    monkeypatch.setattr(tqdm, "tqdm", Interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        makes_bar()
+    assert len(made) == 1
+    assert signal.getsignal(signal.SIGINT) is handler
+    del made[:]
+    gc.collect()
+    assert "Exception" not in capsys.readouterr().err
+
+
+def test_a_bar_in_another_thread_and_without_a_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[EpochBar] = []
+    thread = threading.Thread(target=lambda: made.append(EpochBar(10, shown=False)))
+    thread.start()
+    thread.join()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        made.append(EpochBar(10, shown=False))
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert len(made) == 2
 
 
 def test_other_programs_keep_their_interrupts() -> None:

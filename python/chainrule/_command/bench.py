@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import chainrule as cr
+from chainrule._bar import make_bar
 from chainrule._command.errors import CommandError, UsageError, quoted, require
 from chainrule._command.outputs import check_place, write_file
 from chainrule._command.picture import check_picture_path, mark
@@ -172,8 +173,6 @@ def _threads(given: tuple[str, ...]) -> list[int]:
 
 
 def _measure(run: Any, report: Report, options: BenchOptions) -> None:
-    from tqdm import tqdm
-
     plan = run.plan
     variant = options.variant or cr.runtime.active_variant()
     with cr.runtime.use_variant(variant):
@@ -193,7 +192,7 @@ def _measure(run: Any, report: Report, options: BenchOptions) -> None:
     report.line()
     report.flush()
     shows_bar = not options.quiet and sys.stderr.isatty()
-    with tqdm(total=run.n_advances, disable=not shows_bar, leave=False, unit="round") as bar:
+    with make_bar(total=run.n_advances, disable=not shows_bar, leave=False, unit="round") as bar:
         run.advance = _advance(bar)
         for result in run.results():
             if not shows_bar:

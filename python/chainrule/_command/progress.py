@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 import chainrule as cr
+from chainrule._bar import make_bar
 from chainrule._command.report import Report, duration
 
 __all__ = ["EpochBar", "EpochLog"]
@@ -56,9 +57,7 @@ class EpochBar(cr.Callback):
     """
 
     def __init__(self, n_epochs: int, *, shown: bool) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(
+        self._bar = make_bar(
             total=n_epochs, disable=not shown, leave=False, unit="epoch", dynamic_ncols=True
         )
 

@@ -136,7 +136,9 @@ def a_fit() -> None:
     cr.MLP([1, 1]).fit(np.ones((2, 1)), np.ones((2, 1)), loss="mse", epochs=2, progress=True)
 
 
-@pytest.mark.parametrize("makes_bar", [lambda: EpochBar(10, shown=False), a_fit])
+@pytest.mark.parametrize(
+    "makes_bar", [lambda: EpochBar(10, shown=False), a_fit], ids=["command", "fit"]
+)
 def test_a_bar_is_made_whole_first(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -171,5 +171,5 @@ if os.name == "posix":
 
 
 def test_a_name_with_a_nul(in_folder: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be written: embedded null byte"):
+    with pytest.raises(UsageError, match="cannot be written: a NUL in its name"):
         check_output("a\0b.json", "--json", force=False, inputs=[])

@@ -32,8 +32,9 @@ def check_place(path: str, option: str) -> bool:
         exists = True
     except FileNotFoundError:
         exists = False
-    except (OSError, ValueError) as error:  # too long, links in a circle; ValueError: a NUL
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+    except (OSError, ValueError) as error:  # too long, links in a circle
+        # A ValueError, with words that differ from one Python to another.
+        reason = error.strerror if isinstance(error, OSError) else "a NUL in its name"
         raise UsageError(f"{option} {path!r} cannot be written: {reason}") from None
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):

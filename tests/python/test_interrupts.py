@@ -163,7 +163,7 @@ def test_a_bar_is_made_whole_first(
     assert "Exception" not in capsys.readouterr().err
 
 
-def test_a_bar_in_another_thread_and_without_a_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_in_another_thread_and_without_a_handler() -> None:
     made: list[EpochBar] = []
     thread = threading.Thread(target=lambda: made.append(EpochBar(10, shown=False)))
     thread.start()

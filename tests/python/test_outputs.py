@@ -173,3 +173,10 @@ if os.name == "posix":
 def test_a_name_with_a_nul(in_folder: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written: a NUL in its name"):
         check_output("a\0b.json", "--json", force=False, inputs=[])
+
+
+if os.name == "posix":
+
+    def test_a_name_that_has_no_bytes(in_folder: Path) -> None:
+        with pytest.raises(UsageError, match=r"cannot be written: .* surrogates not allowed"):
+            check_output("a\ud800b.json", "--json", force=False, inputs=[])

@@ -321,7 +321,7 @@ def test_refused_paths(tmp_path: Path) -> None:
         ("nothing.csv", "does not exist"),
         ("tabel.csv", r"does not exist; did you mean .*table\.csv\?"),
         ("no/such/folder.csv", "does not exist"),
-        ("a\0b.csv", "cannot be read"),
+        ("a\0b.csv", "cannot be read: a NUL in its name"),
     ]:
         with pytest.raises(UsageError, match=message):
             read_table(str(tmp_path / name), "y", Choices())

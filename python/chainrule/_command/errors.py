@@ -13,6 +13,7 @@ __all__ = [
     "UsageError",
     "printable",
     "quoted",
+    "reason_of_path",
     "require",
 ]
 
@@ -49,6 +50,14 @@ def quoted(text: object) -> str:
     if len(line) > _LONGEST_QUOTE:
         line = line[: _LONGEST_QUOTE - 3] + "..."
     return repr(line)
+
+
+def reason_of_path(path: str, error: OSError | ValueError) -> str:
+    """Return why a path cannot be used."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    # Python's words for it differ from one version to another.
+    return "a NUL in its name" if "\0" in path else str(error)
 
 
 def require(what: str, modules: Sequence[str], extra: str = "cli") -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule._command.compression import check_whole, open_bytes
-from chainrule._command.errors import UsageError
+from chainrule._command.errors import UsageError, reason_of_path
 
 __all__ = [
     "Format",
@@ -83,9 +83,8 @@ def check_path(path: str) -> None:
                 raise UsageError(f"{path} is empty, expected a table with a header line")
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist{_similar_file(path)}") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"{path!r} cannot be read: {reason}") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path!r} cannot be read: {reason_of_path(path, error)}") from None
 
 
 def _similar_file(path: str) -> str:

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-from chainrule._command.errors import CommandError, UsageError, quoted
+from chainrule._command.errors import CommandError, UsageError, quoted, reason_of_path
 from chainrule._files.storage import replace_file
 
 __all__ = ["check_output", "check_place", "write_file"]
@@ -32,10 +32,10 @@ def check_place(path: str, option: str) -> bool:
         exists = True
     except FileNotFoundError:
         exists = False
-    except (OSError, ValueError) as error:  # too long, links in a circle
-        # A ValueError, with words that differ from one Python to another.
-        reason = error.strerror if isinstance(error, OSError) else "a NUL in its name"
-        raise UsageError(f"{option} {path!r} cannot be written: {reason}") from None
+    except (OSError, ValueError) as error:  # too long, links in a circle, a NUL
+        raise UsageError(
+            f"{option} {path!r} cannot be written: {reason_of_path(path, error)}"
+        ) from None
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise UsageError(

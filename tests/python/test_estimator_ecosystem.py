@@ -252,6 +252,16 @@ def test_copies_predict_and_train_on_with_the_same_bits(case, way, tmp_path):
     assert continued(other, X, y).tobytes() == continued(model, X, y).tobytes()
 
 
+def test_copies_keep_the_precision_of_the_network():
+    model = fitted(regressor(dtype="float32", max_iter=2), *DIABETES)
+    outputs = model.predict(DIABETES[0])
+    model.model_.precision = "bf16"
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert other.model_.precision == "bf16"
+        assert_same_predictions(other, model, DIABETES[0])
+        assert (other.predict(DIABETES[0]) != outputs).any()
+
+
 def test_memory_mapped_models_and_data(case, tmp_path):
     model, X, y = case
     joblib.dump((model, X), tmp_path / "both.joblib")

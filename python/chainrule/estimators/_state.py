@@ -52,6 +52,7 @@ def pack_network(model: MLP) -> dict[str, Any]:
         "in_features": model.in_features,
         "dtype": model.dtype.name,
         "seed": model.seed,
+        "precision": model.precision,
         "layers": [_pack_layer(layer) for layer in model.layers],
         "parameters": model.parameters.copy(),
         "running_statistics": model.running_statistics.copy(),
@@ -61,7 +62,12 @@ def pack_network(model: MLP) -> dict[str, Any]:
 def unpack_network(state: dict[str, Any]) -> MLP:
     """Make a network of what :func:`pack_network` returned."""
     layers = [_unpack_layer(layer) for layer in state["layers"]]
-    model = MLP([state["in_features"], *layers], dtype=state["dtype"], seed=state["seed"])
+    model = MLP(
+        [state["in_features"], *layers],
+        dtype=state["dtype"],
+        seed=state["seed"],
+        precision=state.get("precision"),  # states of earlier versions have none
+    )
     model.parameters[:] = state["parameters"]
     model.running_statistics[:] = state["running_statistics"]
     return model

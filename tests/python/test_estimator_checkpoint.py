@@ -56,6 +56,7 @@ RECIPES = {
     "lbfgs": (MLPRegressor, {"solver": "lbfgs"}),
     "poisson": (MLPRegressor, {"loss": "poisson"}),
     "optimizer": (MLPRegressor, {"optimizer": cr.RMSprop(1e-2)}),
+    "precision": (MLPRegressor, {"dtype": "float32", "precision": "bf16"}),
     "classes": (MLPClassifier, {}),
     "classes, lbfgs": (MLPClassifier, {"solver": "lbfgs"}),
 }

@@ -211,6 +211,7 @@ CASES = {
     "indicators": (classifier(), indicators()),
     "regression": (regressor(solver="sgd", learning_rate="adaptive"), DIABETES),
     "lbfgs": (regressor(solver="lbfgs"), DIABETES),
+    "precision": (regressor(dtype="float32", precision="bf16"), DIABETES),
     "own parts": (
         classifier(
             activation=cr.Activation("leaky_relu", negative_slope=0.3),

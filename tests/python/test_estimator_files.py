@@ -87,6 +87,8 @@ CASES = {
     "sparse labels": (classifier(), (indicators()[0], csr_matrix(indicators()[1]))),
     "one against all": (classifier(loss="binary_cross_entropy"), WINE),
     "float32": (classifier(), (WINE[0].astype(np.float32), WINE[1])),
+    "precision": (classifier(dtype="float32", precision="bf16"), WINE),
+    "precision of NumPy": (regressor(dtype="float32", precision=np.str_("bf16x3")), DIABETES),
     "sgd": (classifier(solver="sgd", learning_rate="adaptive", tol=0.1, max_iter=60), WINE),
     "invscaling": (classifier(solver="sgd", learning_rate="invscaling"), WINE),
     "early stopping": (classifier(early_stopping=True, n_iter_no_change=np.inf), WINE),

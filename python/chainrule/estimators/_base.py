@@ -26,6 +26,7 @@ from .._evaluation import block_rows, evaluate
 from .._layers import Activation
 from .._mlp import MLP
 from .._optimizers import LBFGS, OPTIMIZERS, Optimizer
+from .._precision import PRECISIONS, as_precision
 from .._schedules import Schedule
 from .._training import Trainer
 from ._data import Rows, dtypes, evaluation_sets, row_weights
@@ -88,6 +89,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         "progress": ["boolean", None],
         "n_threads": [Interval(Integral, 1, _arguments.MOST_THREADS, closed="both"), None],
         "dtype": "no_validation",
+        "precision": [StrOptions({*PRECISIONS, "float64"}), None],
     }
 
     # --- what a subclass says --------------------------------------------------------------------
@@ -153,6 +155,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
             order="C",
             reset=is_first,
         )
+        precision = as_precision(self.precision, X.dtype)  # refused before the model changes
         weights = row_weights(sample_weight, X)
         targets = self._read_targets(y, incremental, is_first)
         of_targets = self._row_weights(y, incremental)
@@ -162,7 +165,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         sets = evaluation_sets(self, eval_set, eval_sample_weight, X.dtype)
         random_state = check_random_state(self.random_state)
         if is_first:
-            self._start(sizes, x, random_state)
+            self._start(sizes, x, random_state, precision)
         else:
             self._synchronize()
             self._require_same_network(sizes)
@@ -172,10 +175,13 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
             incremental=incremental,
             uses_lbfgs=uses_lbfgs,
             sets=sets,
+            precision=precision,
         )
         return self
 
-    def _start(self, sizes: list[int], x: Floats, random_state: np.random.RandomState) -> None:
+    def _start(
+        self, sizes: list[int], x: Floats, random_state: np.random.RandomState, precision: str
+    ) -> None:
         """Make the network, with scikit-learn's initial weights, and empty records."""
         objective = self._objective()
         layers = dense_layers(sizes, self._out_features(), self.activation, self.dropout, self.norm)
@@ -185,7 +191,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         needs_seed = any(layer.dropout for layer in layers) or None in drawn
         layers = without_initializer(layers, drawn)
         seed = core_seed(random_state) if needs_seed else 0
-        model = MLP([x.shape[1], *layers], dtype=x.dtype, seed=seed)
+        model = MLP([x.shape[1], *layers], dtype=x.dtype, seed=seed, precision=precision)
         for weight, bias, numbers in zip(model.weights, model.biases, drawn, strict=True):
             if numbers is not None and bias is not None:
                 weight[:], bias[:] = numbers
@@ -235,6 +241,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         incremental: bool,
         uses_lbfgs: bool,
         sets: list[Rows],
+        precision: str,
     ) -> None:
         objective = self._objective()
         stops_early = bool(self.early_stopping) and not uses_lbfgs
@@ -245,7 +252,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
                 self.validation_fraction, random_state, self._stratify(rows.targets)
             )
         n_samples = len(rows.x)
-        trainer = self._make_trainer(objective, random_state, incremental, uses_lbfgs)
+        trainer = self._make_trainer(objective, random_state, incremental, uses_lbfgs, precision)
         is_auto = self.batch_size == "auto"
         takes_all = uses_lbfgs or (is_auto and isinstance(trainer.optimizer, LBFGS))
         self.__dict__.pop("evals_result_", None)  # of a fit before this one
@@ -309,6 +316,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         random_state: np.random.RandomState,
         incremental: bool,
         uses_lbfgs: bool,
+        precision: str,
     ) -> Trainer:
         """Return the trainer; that of the last fit when that is to go on."""
         penalty = self.alpha / objective.gradient
@@ -320,8 +328,8 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
             )
         last = self._trainer
         if incremental and last is not None:
-            same = (objective.loss, optimizer, penalty)
-            if same == (last.loss, last.optimizer, last._settings.l2):
+            same = (objective.loss, optimizer, penalty, precision)
+            if same == (last.loss, last.optimizer, last._settings.l2, last.precision):
                 return last
         seed = core_seed(random_state) if self.shuffle and not uses_lbfgs else 0
         self._trainer = Trainer(
@@ -331,6 +339,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
             l2=penalty,
             divide_penalties=True,
             seed=seed,
+            precision=precision,
         )
         return self._trainer
 

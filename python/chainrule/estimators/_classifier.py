@@ -119,6 +119,10 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         as many as :func:`chainrule.runtime.num_threads` says.
     dtype : {"float32", "float64"}, optional
         Of weights and arithmetic; by default that of X, float64 for all that is not float32.
+    precision : {"float32", "bf16x6", "bf16x3", "bf16", "auto"}, optional
+        Of the products of matrices of a float32 network, see :class:`chainrule.MLP`; by default
+        ``"float32"``. float64 has ``"float64"`` alone. Predictions are in that of the last fit;
+        `partial_fit` with another one begins anew with optimizer and `history_`.
 
     Attributes
     ----------
@@ -205,6 +209,7 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         progress: bool | None = False,
         n_threads: int | None = None,
         dtype: Any = None,
+        precision: str | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -238,6 +243,7 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         self.progress = progress
         self.n_threads = n_threads
         self.dtype = dtype
+        self.precision = precision
 
     # --- methods ---------------------------------------------------------------------------------
 

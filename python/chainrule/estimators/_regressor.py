@@ -114,6 +114,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         as many as :func:`chainrule.runtime.num_threads` says.
     dtype : {"float32", "float64"}, optional
         Of weights and arithmetic; by default that of X, float64 for all that is not float32.
+    precision : {"float32", "bf16x6", "bf16x3", "bf16", "auto"}, optional
+        Of the products of matrices of a float32 network, see :class:`chainrule.MLP`; by default
+        ``"float32"``. float64 has ``"float64"`` alone. Predictions are in that of the last fit;
+        `partial_fit` with another one begins anew with optimizer and `history_`.
 
     Attributes
     ----------
@@ -193,6 +197,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         progress: bool | None = False,
         n_threads: int | None = None,
         dtype: Any = None,
+        precision: str | None = None,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -225,6 +230,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         self.progress = progress
         self.n_threads = n_threads
         self.dtype = dtype
+        self.precision = precision
 
     _n_targets: int  # columns of y
 

@@ -32,7 +32,7 @@ def pack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
 
 def unpack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
     """Put the compiled parts of a packed state into the estimator; return the rest."""
-    state = dict(state)
+    state = {"precision": None, **state}  # which states of earlier versions lack
     network = state.pop("_network", None)
     training = state.pop("_training", None)
     if network is not None:

@@ -1,7 +1,6 @@
 // Products of bf16 terms on every variant against plain loops that are their definition
-// (kernels/bf16_kernels.hpp), to the last bit, over awkward shapes and numbers; against the bound
-// of their errors (docs/numerics.md); and the kernels of tiles on tiles in software, so that all of
-// them but the instruction is tested on a machine without.
+// (kernels/bf16_kernels.hpp), to the last bit, over awkward shapes and numbers, and against the
+// bound of their errors (docs/numerics.md).
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -23,26 +22,13 @@
 
 namespace chainrule {
 
-#if defined(CHAINRULE_SOFTWARE_TILES)
-extern const Bf16Kernels software_tile_kernels;
-#endif
-
 namespace {
 
 constexpr Precision kSplit[] = {Precision::kBf16, Precision::kBf16x3, Precision::kBf16x6};
 
-// The variants of this machine, and avx512 with tiles in software.
 std::vector<Variant> variants() {
   std::vector<Variant> all;
   for (const Variant* variant : supported_variants()) all.push_back(*variant);
-#if defined(CHAINRULE_SOFTWARE_TILES)
-  for (const Variant* variant : supported_variants()) {
-    if (std::string(variant->name) != "avx512") continue;
-    all.push_back(*variant);
-    all.back().name = "tiles in software";
-    all.back().single_precision.bf16 = &software_tile_kernels;
-  }
-#endif
   return all;
 }
 

@@ -1,6 +1,18 @@
 // The registry of variants: what is compiled, what this processor runs, how one is chosen.
 #include <doctest/doctest.h>
 
+#if defined(__linux__) && defined(__x86_64__)
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+
+#include <cerrno>
+#include <cstddef>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -55,6 +67,49 @@ TEST_CASE("a processor that has AVX-512 has AVX2") {
   CHECK((cpu.avx2 || !cpu.avx512));
   CHECK((cpu.avx512 || !cpu.amx));
 }
+
+#if defined(__linux__) && defined(__x86_64__)
+// From here on the kernel refuses this process the right to use tiles.
+bool refuse_tiles() {
+  constexpr unsigned int kRequestPermission = 0x1023;
+  const auto skip_unless = [](unsigned int value, unsigned char skipped) {
+    return sock_filter{BPF_JMP | BPF_JEQ | BPF_K, 0, skipped, value};
+  };
+  const auto load = [](size_t offset) {
+    return sock_filter{BPF_LD | BPF_W | BPF_ABS, 0, 0, static_cast<unsigned int>(offset)};
+  };
+  sock_filter filter[] = {
+      load(offsetof(seccomp_data, nr)),
+      skip_unless(SYS_arch_prctl, 3),
+      load(offsetof(seccomp_data, args)),  // the lower half of the first
+      skip_unless(kRequestPermission, 1),
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EPERM},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  };
+  const sock_fprog program{std::size(filter), filter};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+TEST_CASE("where tiles are refused there are none, and all else is there") {
+  const chainrule::CpuFeatures before = chainrule::detect_cpu_features();
+  if (!before.amx) {
+    MESSAGE("this processor has no tiles, nor AVX-512 to emulate them");
+    return;
+  }
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    if (!refuse_tiles()) _exit(2);
+    const chainrule::CpuFeatures after = chainrule::detect_cpu_features();
+    _exit(!after.amx && after.avx512 && after.avx2 && after.baseline ? 0 : 1);
+  }
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+}
+#endif
 
 TEST_CASE("every supported variant can be made the active one") {
   for (const Variant* variant : supported_variants()) {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from thread_cases import train
 
-NAME = "gelu-dropout-layer-adamw"
+NAMES = ["gelu-dropout-layer-adamw", "sigmoid-bf16x3-adam"]
 
 # In a process of its own: newer Pythons warn of a fork beside threads, and a child that hangs must
 # not hang the tests.
@@ -119,11 +119,11 @@ print("done")
 """
 
 
-def run(code, n_forks):
-    expected = train(NAME, "float32", 1)
+def run(code, n_forks, name):
+    expected = train(name, "float32", 1)
     path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, "-c", (FORK + code).format(N_FORKS=n_forks, NAME=NAME, EXPECTED=expected)],
+        [sys.executable, "-c", (FORK + code).format(N_FORKS=n_forks, NAME=name, EXPECTED=expected)],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -138,5 +138,6 @@ if hasattr(os, "fork"):
 
     @pytest.mark.parametrize("code", [BEFORE, AFTER, DURING], ids=["before", "after", "during"])
     @pytest.mark.parametrize("n_forks", [10, pytest.param(170, marks=pytest.mark.slow)])
-    def test_forks(code, n_forks):
-        run(code, n_forks)
+    @pytest.mark.parametrize("name", NAMES)
+    def test_forks(code, n_forks, name):
+        run(code, n_forks, name)

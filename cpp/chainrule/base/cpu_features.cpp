@@ -11,7 +11,13 @@
 #if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <cerrno>
 #endif
+#endif
+
+#if defined(CHAINRULE_EMULATE_TILES)
+#include "emulated_tiles.hpp"
 #endif
 
 namespace chainrule {
@@ -51,12 +57,21 @@ uint64_t saved_states() {
 #endif
 }
 
+// A build for tests has tiles wherever it has AVX-512.
+#if defined(CHAINRULE_EMULATE_TILES)
+constexpr bool kEmulatesTiles = true;
+#else
+constexpr bool kEmulatesTiles = false;
+void emulate_tiles() {}
+#endif
+
 // Asks for the right to use tiles (Linux 5.16; Documentation/arch/x86/xstate.rst). Other systems
 // are not asked, and have none.
 bool tiles_are_permitted() {
 #if defined(__linux__) && defined(SYS_arch_prctl)
   constexpr int kRequestPermission = 0x1023, kTileData = 18;
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  if (syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0) return true;
+  return kEmulatesTiles && errno != EPERM;  // the kernel need not know those
 #else
   return false;
 #endif
@@ -80,8 +95,12 @@ CpuFeatures detect_cpu_features() {
   features.avx512 = features.avx2 && saves_zmm && bit(extended.ebx, 16) && bit(extended.ebx, 17) &&
                     bit(extended.ebx, 30) && bit(extended.ebx, 31);
   const bool saves_tiles = (saved & 0x60000) == 0x60000;  // their configuration and their data
-  const bool has_tiles = bit(extended.edx, 22) && bit(extended.edx, 24);  // AMX-BF16, AMX-TILE
-  features.amx = features.avx512 && saves_tiles && has_tiles && tiles_are_permitted();
+  const bool has_tiles =
+      saves_tiles && bit(extended.edx, 22) && bit(extended.edx, 24);  // AMX-BF16, AMX-TILE
+  if (features.avx512 && (has_tiles || kEmulatesTiles)) {
+    features.amx = tiles_are_permitted();
+    if (features.amx && !has_tiles) emulate_tiles();
+  }
   return features;
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "kernels/bf16_terms-inl.hpp"
+#include "simd/tiles_amx.hpp"
 
 namespace chainrule {
 namespace {

@@ -1,5 +1,4 @@
-// Sixteen by sixteen blocks in the tile registers of AMX. Included by kernels/tiles.cpp alone; a
-// test has the same contract in software (tests/cpp/tiles_software.hpp).
+// Sixteen by sixteen blocks in the tile registers of AMX. Included by kernels/tiles-inl.hpp.
 //
 //   Tiles()                     configures the tiles of this thread, ~Tiles() releases them
 //   clear()                     the 32 x 32 sums of C, four tiles, are 0

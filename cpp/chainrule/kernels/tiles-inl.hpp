@@ -15,81 +15,162 @@ namespace {
 inline constexpr int64_t kStripLines = 32, kTileLines = 16;
 // A term of a block of a strip.
 inline constexpr int64_t kPartBytes = kStripLines * kBf16Depth * 2;
+inline constexpr int64_t kPageBytes = 4096;
 
-// Sixteen words of two bf16 each, from numbers that are bf16 already: the even ones in the lower
-// halves.
-CHAINRULE_INLINE Vec<float> interleave(Vec<float> even, Vec<float> odd) {
-  const __m512i lower = _mm512_maskz_srli_epi32(0xffff, _mm512_castps_si512(even.raw), 16);
-  return {_mm512_castsi512_ps(_mm512_or_si512(lower, _mm512_castps_si512(odd.raw)))};
-}
-// And from 32 numbers in their order: the upper halves of both.
-alignas(64) constexpr int16_t kUpperHalves[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21,
-                                                  23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43,
-                                                  45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
-CHAINRULE_INLINE Vec<float> join(Vec<float> first, Vec<float> second) {
-  return {_mm512_castsi512_ps(_mm512_permutex2var_epi16(_mm512_castps_si512(first.raw),
-                                                        _mm512_load_si512(kUpperHalves),
-                                                        _mm512_castps_si512(second.raw)))};
-}
-
-// For each term the words of 16 lines of a block: a square of lines and pairs of steps, one vector
-// for each line or, where lines lie side by side in memory, for each pair.
-struct Words {
-  Vec<float> of_term[kMostTerms][16];
+// Sixteen words as float32: of each the even step and the odd one.
+struct Pairs {
+  __m512 even, odd;
 };
 
-CHAINRULE_INLINE void split_pair(Vec<float> first, Vec<float> second, int terms, bool joins,
-                                 int index, Words& words, bool& all_finite) {
-  Vec<float> rest[2] = {finite_or_zero(first, all_finite), finite_or_zero(second, all_finite)};
-  for (int term = 0; term < terms; ++term) {
-    const Vec<float> a = take_term(rest[0]), b = take_term(rest[1]);
-    words.of_term[term][index] = joins ? join(a, b) : interleave(a, b);
-  }
-}
+alignas(64) constexpr int32_t kEven[16] = {0,  2,  4,  6,  8,  10, 12, 14,
+                                           16, 18, 20, 22, 24, 26, 28, 30};
+alignas(64) constexpr int32_t kOdd[16] = {1,  3,  5,  7,  9,  11, 13, 15,
+                                          17, 19, 21, 23, 25, 27, 29, 31};
 
-// Those of up to 16 lines; what is past the end is 0.
-CHAINRULE_INLINE void read_words(const Bf16Lines& from, int64_t first_line, int64_t first_step,
-                                 int terms, Words& words, bool& all_finite) {
-  const auto within = [](int64_t count) CHAINRULE_INLINE_LAMBDA {
-    return count < 0 ? 0 : (count < 16 ? count : 16);
-  };
-  const int64_t lines = within(from.lines - first_line), steps = from.steps - first_step;
-  const float* data = from.data + first_line * from.line_stride + first_step * from.step_stride;
-  const bool joins = from.step_stride == 1;
-  for (int i = 0; i < 16; ++i) {
-    Vec<float> first = Vec<float>::zero(), second = first;
-    if (joins && i < lines) {
-      const float* line = data + i * from.line_stride;
-      first = Vec<float>::load_partial(line, within(steps));
-      if (steps > 16) second = Vec<float>::load_partial(line + 16, within(steps - 16));
-    } else if (!joins) {
-      const float* step = data + 2 * i * from.step_stride;
-      if (2 * i < steps) first = Vec<float>::load_partial(step, lines);
-      if (2 * i + 1 < steps) second = Vec<float>::load_partial(step + from.step_stride, lines);
-    }
-    split_pair(first, second, terms, joins, i, words, all_finite);
-  }
-}
+// A block of a strip as 32 rows of words: a row for each line, where steps lie side by side in
+// memory; else one for the first 16 lines of each pair of steps and one for the others, in turns,
+// as memory has them. What is past the end is 0.
+template <bool kStepsAdjoin>
+class BlockReader {
+ public:
+  BlockReader(const Bf16Lines& from, int64_t first_step)
+      : data_(from.data + first_step * from.step_stride),
+        stride_(kStepsAdjoin ? from.line_stride : from.step_stride),
+        lines_(from.lines),
+        steps_(from.steps - first_step < kBf16Depth ? from.steps - first_step : kBf16Depth) {}
 
-// A tile of A has a row for each line, one of B a row for each pair of steps.
-template <bool kIsLeft>
-bool pack_tiles(const Bf16Lines& lines, int terms, std::byte* strip) {
-  const bool transposes = (lines.step_stride == 1) != kIsLeft;
-  bool all_finite = true;
-  for (int64_t step = 0; step < lines.steps; step += kBf16Depth, strip += terms * kPartBytes) {
-    for (int64_t line = 0; line < kStripLines; line += kTileLines) {
-      Words words;
-      read_words(lines, line, step, terms, words, all_finite);
-      for (int term = 0; term < terms; ++term) {
-        if (transposes) transpose(words.of_term[term]);
-        std::byte* tile = strip + term * kPartBytes + line * 64;
-        for (int i = 0; i < 16; ++i) {
-          words.of_term[term][i].store(reinterpret_cast<float*>(tile + i * 64));
-        }
+  CHAINRULE_INLINE Pairs read(int64_t row) const {
+    if constexpr (kStepsAdjoin) {
+      if (row >= lines_) return {_mm512_setzero_ps(), _mm512_setzero_ps()};
+      const __m512 first = load(data_ + row * stride_, 0, steps_);
+      const __m512 second = load(data_ + row * stride_, 16, steps_);
+      return {_mm512_permutex2var_ps(first, _mm512_load_si512(kEven), second),
+              _mm512_permutex2var_ps(first, _mm512_load_si512(kOdd), second)};
+    } else {
+      const int64_t step = row / 2 * 2, line = row % 2 * 16;
+      const float* data = data_ + step * stride_;
+      // What is on pages of its own no processor fetches by itself.
+      if (stride_ * int64_t{sizeof(float)} >= kPageBytes) {
+        const float* of_next_block = data + kBf16Depth * stride_ + line;
+        _mm_prefetch(reinterpret_cast<const char*>(of_next_block), _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char*>(of_next_block + stride_), _MM_HINT_T0);
       }
+      return {load(data, line, step < steps_ ? lines_ : 0),
+              load(data + stride_, line, step + 1 < steps_ ? lines_ : 0)};
+    }
+  }
+  // Where it belongs, in vectors.
+  static CHAINRULE_INLINE int64_t place(int64_t row) {
+    return kStepsAdjoin ? row : row / 2 + row % 2 * 16;
+  }
+
+ private:
+  static CHAINRULE_INLINE __m512 load(const float* from, int64_t first, int64_t count) {
+    const int64_t left = count - first;
+    if (left <= 0) return _mm512_setzero_ps();
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>(left >= 16 ? 0xffffU : (1U << left) - 1),
+                                 from + first);
+  }
+
+  const float* data_;
+  int64_t stride_, lines_, steps_;
+};
+
+// Its upper half is the bf16 nearest to x, to even; the lower one is of no use. Not for what rounds
+// to infinity.
+CHAINRULE_INLINE __m512i round_upper_half(__m512 x) {
+  const __m512i bits = _mm512_castps_si512(x);
+  const __mmask16 is_odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+  const __m512i sum = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+  return _mm512_mask_add_epi32(sum, is_odd, sum, _mm512_set1_epi32(1));
+}
+
+// What a term leaves. Exact, but for denormals.
+CHAINRULE_INLINE __m512 without(__m512 x, __m512i rounded) {
+  const __m512i term = _mm512_and_si512(rounded, _mm512_set1_epi32(~0xffff));
+  return _mm512_sub_ps(x, _mm512_castsi512_ps(term));
+}
+
+CHAINRULE_INLINE __m512i join_upper_halves(__m512i even, __m512i odd) {
+  return _mm512_mask_blend_epi16(0xaaaaaaaaU, _mm512_maskz_srli_epi32(0xffff, even, 16), odd);
+}
+
+// Without the sign.
+CHAINRULE_INLINE __m512i twice_the_bits(__m512 x) {
+  return _mm512_add_epi32(_mm512_castps_si512(x), _mm512_castps_si512(x));
+}
+
+// Numbers up to the largest bf16: 4 operations a term and number. Returns false if some are larger
+// or not finite, whose terms are then wrong.
+template <int kTerms, class Reader>
+bool split_block(const Reader& from, std::byte* block) {
+  constexpr uint32_t kLargest = 0x7f7f0000;
+  __m512i largest = _mm512_setzero_si512();
+  for (int64_t row = 0; row < kStripLines; ++row) {
+    Pairs rest = from.read(row);
+    largest = _mm512_maskz_max_epu32(0xffff, largest, twice_the_bits(rest.even));
+    largest = _mm512_maskz_max_epu32(0xffff, largest, twice_the_bits(rest.odd));
+    unrolled<kTerms>([&](int term) CHAINRULE_INLINE_LAMBDA {
+      const __m512i even = round_upper_half(rest.even), odd = round_upper_half(rest.odd);
+      rest = {without(rest.even, even), without(rest.odd, odd)};
+      _mm512_store_si512(block + term * kPartBytes + Reader::place(row) * 64,
+                         join_upper_halves(even, odd));
+    });
+  }
+  return _mm512_cmpgt_epu32_mask(largest, _mm512_set1_epi32(static_cast<int>(2 * kLargest))) == 0;
+}
+
+// Any numbers. Returns whether all are finite; those that are not are 0.
+template <int kTerms, class Reader>
+bool split_any_block(const Reader& from, std::byte* block) {
+  bool all_finite = true;
+  for (int64_t row = 0; row < kStripLines; ++row) {
+    const Pairs pairs = from.read(row);
+    Vec<float> even = finite_or_zero({pairs.even}, all_finite);
+    Vec<float> odd = finite_or_zero({pairs.odd}, all_finite);
+    for (int term = 0; term < kTerms; ++term) {
+      const __m512i lower = _mm512_castps_si512(take_term(even).raw);
+      const __m512i upper = _mm512_castps_si512(take_term(odd).raw);
+      _mm512_store_si512(block + term * kPartBytes + Reader::place(row) * 64,
+                         join_upper_halves(lower, upper));
     }
   }
   return all_finite;
+}
+
+CHAINRULE_INLINE void transpose_tile(std::byte* tile) {
+  float* words = reinterpret_cast<float*>(tile);
+  Vec<float> rows[16];
+  unrolled<16>([&](int i) CHAINRULE_INLINE_LAMBDA { rows[i] = Vec<float>::load(words + i * 16); });
+  transpose(rows);
+  unrolled<16>([&](int i) CHAINRULE_INLINE_LAMBDA { rows[i].store(words + i * 16); });
+}
+
+// A tile of A has a row for each line, one of B a row for each pair of steps.
+template <bool kIsLeft, int kTerms, bool kStepsAdjoin>
+bool pack_blocks(const Bf16Lines& lines, std::byte* strip) {
+  bool all_finite = true;
+  for (int64_t step = 0; step < lines.steps; step += kBf16Depth, strip += kTerms * kPartBytes) {
+    const BlockReader<kStepsAdjoin> from(lines, step);
+    if (!split_block<kTerms>(from, strip)) all_finite &= split_any_block<kTerms>(from, strip);
+    if constexpr (kStepsAdjoin != kIsLeft) {
+      for (int tile = 0; tile < 2 * kTerms; ++tile) transpose_tile(strip + tile * 1024);
+    }
+  }
+  return all_finite;
+}
+
+template <bool kIsLeft>
+bool pack_tiles(const Bf16Lines& lines, int terms, std::byte* strip) {
+  const auto pack = [&](const auto& one, const auto& two,
+                        const auto& three) CHAINRULE_INLINE_LAMBDA {
+    return terms == 1 ? one(lines, strip) : (terms == 2 ? two(lines, strip) : three(lines, strip));
+  };
+  return lines.step_stride == 1
+             ? pack(pack_blocks<kIsLeft, 1, true>, pack_blocks<kIsLeft, 2, true>,
+                    pack_blocks<kIsLeft, 3, true>)
+             : pack(pack_blocks<kIsLeft, 1, false>, pack_blocks<kIsLeft, 2, false>,
+                    pack_blocks<kIsLeft, 3, false>);
 }
 
 CHAINRULE_INLINE void multiply_strips(Tiles& tiles, const std::byte* a, const std::byte* b,
@@ -107,38 +188,65 @@ CHAINRULE_INLINE void multiply_strips(Tiles& tiles, const std::byte* a, const st
   }
 }
 
+// A block at the edge of C, of which only some rows and columns are there, as a whole one.
+struct Edge {
+  static constexpr int64_t kStride = kStripLines * int64_t{sizeof(float)};
+  alignas(64) float rows[kStripLines][kStripLines];
+
+  // What is past the rows and columns is 0.
+  CHAINRULE_INLINE void load(const float* c, int64_t stride, int64_t count, int64_t columns) {
+    for (int64_t r = 0; r < kStripLines; ++r) {
+      for (int64_t j = 0; j < kStripLines; j += 16) {
+        const int64_t there = r < count ? columns - j : 0;
+        load_columns(c + (r < count ? r * stride : 0) + j, there).store(rows[r] + j);
+      }
+    }
+  }
+  CHAINRULE_INLINE void store(float* c, int64_t stride, int64_t count, int64_t columns) const {
+    for (int64_t r = 0; r < count; ++r) {
+      for (int64_t j = 0; j < columns; j += 16) {
+        const Vec<float> part = Vec<float>::load(rows[r] + j);
+        part.store_partial(c + r * stride + j, columns - j < 16 ? columns - j : 16);
+      }
+    }
+  }
+  static CHAINRULE_INLINE Vec<float> load_columns(const float* c, int64_t count) {
+    return count <= 0 ? Vec<float>::zero() : Vec<float>::load_partial(c, count < 16 ? count : 16);
+  }
+};
+
 void tile_product(const Bf16Product& p) {
   Tiles tiles;
   const int64_t stride = p.c_row_stride * int64_t{sizeof(float)};
-  alignas(64) float edge[kStripLines * kStripLines];
-  constexpr int64_t kEdgeStride = kStripLines * int64_t{sizeof(float)};
+  Edge edge;
+  alignas(64) float bias[kStripLines];
+  if (p.bias != nullptr) {
+    for (int64_t j = 0; j < kStripLines; j += 16) {
+      Edge::load_columns(p.bias + j, p.n - j).store(bias + j);
+    }
+    Tiles::fence();
+  }
   for (int64_t i = 0; i < p.m; i += kStripLines) {
     const int64_t rows = p.m - i < kStripLines ? p.m - i : kStripLines;
     const bool is_whole = rows == kStripLines && p.n == kStripLines;
     float* c = p.c + i * p.c_row_stride;
-    if (p.bias == nullptr && !p.accumulate) {
+    if (p.bias != nullptr) {
+      tiles.load(bias, 0);  // the same row for all
+    } else if (!p.accumulate) {
       tiles.clear();
-    } else if (p.bias == nullptr && is_whole) {
+    } else if (is_whole) {
       tiles.load(c, stride);
     } else {
-      for (int64_t r = 0; r < kStripLines; ++r) {
-        for (int64_t j = 0; j < kStripLines; ++j) {
-          const bool is_there = r < rows && j < p.n;
-          edge[r * kStripLines + j] =
-              !is_there ? 0 : (p.bias != nullptr ? p.bias[j] : c[r * p.c_row_stride + j]);
-        }
-      }
+      edge.load(c, p.c_row_stride, rows, p.n);
       Tiles::fence();
-      tiles.load(edge, kEdgeStride);
+      tiles.load(&edge.rows[0][0], Edge::kStride);
     }
     multiply_strips(tiles, p.a + i / kStripLines * p.a_strip_stride, p.b, p.blocks, p.terms);
     if (is_whole) {
       tiles.store(c, stride);
     } else {
-      tiles.store(edge, kEdgeStride);
-      for (int64_t r = 0; r < rows; ++r) {
-        for (int64_t j = 0; j < p.n; ++j) c[r * p.c_row_stride + j] = edge[r * kStripLines + j];
-      }
+      tiles.store(&edge.rows[0][0], Edge::kStride);
+      edge.store(c, p.c_row_stride, rows, p.n);
     }
   }
 }

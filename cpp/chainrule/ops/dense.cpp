@@ -160,9 +160,15 @@ void product(Context& context, Precision precision, int64_t m, int64_t n, int64_
   }
 }
 
-// Rows of a large weight gradient that make a piece; of bf16 terms so many that they are whole
-// strips in every variant.
-constexpr int64_t kGradientRows = 128, kBf16GradientRows = 96;
+// Rows of a large weight gradient that make a piece.
+constexpr int64_t kGradientRows = 128;
+// Of bf16 terms, whole strips in every variant: some sixteen pieces, but of rows enough that
+// reading the packed gradient of all outputs for each piece is little beside the products, and no
+// more than stay in a second-level cache.
+int64_t bf16_gradient_rows(int64_t rows) {
+  constexpr int64_t kStrip = 32, kPieces = 16, kFewest = 2, kMost = 8;
+  return std::clamp(rows / (kStrip * kPieces), kFewest, kMost) * kStrip;
+}
 // Rows of a batch whose gradient is packed as bf16 terms at a time; whole blocks of steps, so that
 // it changes no bit.
 constexpr int64_t kBf16GradientSteps = 4096;
@@ -344,7 +350,7 @@ void dense_parameter_gradients(Team& team, const DenseShape& shape, const T* gra
   const KernelTable<T>& kernels = team.kernels<T>();
   const int64_t width = kernels.panel_columns;
   const int64_t most_steps = is_bf16<T>(precision) ? kBf16GradientSteps : m;
-  const int64_t piece = is_bf16<T>(precision) ? kBf16GradientRows : kGradientRows;
+  const int64_t piece = is_bf16<T>(precision) ? bf16_gradient_rows(k) : kGradientRows;
   int64_t done = 0;
   do {  // once for a batch of no rows too, to write the start
     const int64_t steps = std::min(most_steps, m - done);

@@ -42,21 +42,17 @@ class BlockReader {
   CHAINRULE_INLINE Pairs read(int64_t row) const {
     if constexpr (kStepsAdjoin) {
       if (row >= lines_) return {_mm512_setzero_ps(), _mm512_setzero_ps()};
-      const __m512 first = load(data_ + row * stride_, 0, steps_);
-      const __m512 second = load(data_ + row * stride_, 16, steps_);
+      const float* line = data_ + row * stride_;
+      fetch(line + 4 * kBf16Depth, line + 4 * kBf16Depth + 16);
+      const __m512 first = load(line, 0, steps_), second = load(line, 16, steps_);
       return {_mm512_permutex2var_ps(first, _mm512_load_si512(kEven), second),
               _mm512_permutex2var_ps(first, _mm512_load_si512(kOdd), second)};
     } else {
-      const int64_t step = row / 2 * 2, line = row % 2 * 16;
-      const float* data = data_ + step * stride_;
-      // What is on pages of its own no processor fetches by itself.
-      if (stride_ * int64_t{sizeof(float)} >= kPageBytes) {
-        const float* of_next_block = data + kBf16Depth * stride_ + line;
-        _mm_prefetch(reinterpret_cast<const char*>(of_next_block), _MM_HINT_T0);
-        _mm_prefetch(reinterpret_cast<const char*>(of_next_block + stride_), _MM_HINT_T0);
-      }
-      return {load(data, line, step < steps_ ? lines_ : 0),
-              load(data + stride_, line, step + 1 < steps_ ? lines_ : 0)};
+      const int64_t pair = row / 2 * 2, line = row % 2 * 16;
+      const float *step = data_ + pair * stride_, *next = step + stride_;
+      fetch(step + kBf16Depth * stride_ + line, next + kBf16Depth * stride_ + line);
+      return {load(step, line, pair < steps_ ? lines_ : 0),
+              load(next, line, pair + 1 < steps_ ? lines_ : 0)};
     }
   }
   // Where it belongs, in vectors.
@@ -65,6 +61,13 @@ class BlockReader {
   }
 
  private:
+  // Of a later block. From page to page no processor does it by itself. Into the second-level
+  // cache: in the first one lines that far apart share few sets, and would drive each other out.
+  CHAINRULE_INLINE void fetch(const float* one, const float* other) const {
+    if (stride_ * int64_t{sizeof(float)} < kPageBytes) return;
+    _mm_prefetch(reinterpret_cast<const char*>(one), _MM_HINT_T1);
+    _mm_prefetch(reinterpret_cast<const char*>(other), _MM_HINT_T1);
+  }
   static CHAINRULE_INLINE __m512 load(const float* from, int64_t first, int64_t count) {
     const int64_t left = count - first;
     if (left <= 0) return _mm512_setzero_ps();

@@ -1,6 +1,7 @@
 // How fast operands become bf16 terms, on every variant: the part of a product on tiles that takes
 // no tile, so that a processor without any measures it (the variant amx is there where tiles are
-// emulated). Square matrices, one thread, the best of several rounds in turns.
+// emulated). Square matrices, in strips over all of k, one thread, the best of several rounds in
+// turns.
 //
 //   cmake --preset default && cmake --build --preset default --target packing
 //   build/default/tests/cpp/packing            # 256, 1024 and 4096: seconds
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "base/aligned_buffer.hpp"
+#include "base/flush_to_zero.hpp"
 #include "base/random.hpp"
 #include "kernels/registry.hpp"
 #include "ops/precision.hpp"
@@ -71,6 +73,7 @@ void print_rates(const Variant& variant, int64_t n, const float* matrix) {
 }  // namespace
 
 int main() {
+  const FlushToZero flush;
   std::printf("10^9 elements packed a second\n");
   std::printf("| variant | n | operand | bf16 | bf16x3 | bf16x6 |\n|---|---|---|---|---|---|\n");
   for (const int64_t n : {256, 1024, 4096}) {

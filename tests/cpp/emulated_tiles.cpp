@@ -1,6 +1,7 @@
 // The instructions that simd/tiles_amx.hpp uses, as Intel's manual describes them (Software
 // Developer's Manual, volume 2: LDTILECFG, TDPBF16PS, TILELOADD, TILERELEASE, TILESTORED, TILEZERO;
-// encodings in chapter 2.3). What would be a fault on a processor ends the process with a message.
+// encodings in chapter 2.3). What would be a fault on a processor mostly ends the process with a
+// message; a configuration of palette 0, which nobody here loads, does too.
 // Compiled for AVX-512, so that a product takes about a microsecond.
 #include "emulated_tiles.hpp"
 
@@ -58,9 +59,11 @@ void load_configuration(const uint8_t* from) {
   require(next.palette == 1 && next.start_row == 0, "LDTILECFG of another palette or start row");
   for (const uint8_t byte : next.reserved) require(byte == 0, "LDTILECFG with reserved bytes set");
   for (int tile = 0; tile < 16; ++tile) {
-    const int most = tile < kTiles ? kMostRows : 0;
-    require(next.rows[tile] <= most && next.row_bytes[tile] <= 4 * most,
-            "LDTILECFG of a tile that is too large");
+    const bool exists = tile < kTiles;
+    require(next.rows[tile] <= (exists ? kMostRows : 0) &&
+                next.row_bytes[tile] <= (exists ? kMostRowBytes : 0) &&
+                next.row_bytes[tile] % 4 == 0,
+            "LDTILECFG of a tile that is too large, or of bytes that are no whole words");
     require((next.rows[tile] == 0) == (next.row_bytes[tile] == 0), "LDTILECFG of half a tile");
   }
   memset(&state, 0, sizeof(state));
@@ -103,11 +106,10 @@ __m512 odd_elements(__m512 row) {
 void multiply(int sums, int left, int right) {
   for (const int tile : {sums, left, right}) require_configured(tile);
   require(sums != left && sums != right && left != right, "TDPBF16PS with a tile given twice");
-  require(row_bytes(sums) % 4 == 0 && row_bytes(left) % 4 == 0 && row_bytes(right) % 4 == 0 &&
-              rows(sums) == rows(left) && row_bytes(left) / 4 == rows(right) &&
+  require(rows(sums) == rows(left) && row_bytes(left) / 4 == rows(right) &&
               row_bytes(sums) == row_bytes(right),
           "TDPBF16PS of tiles that do not fit");
-  const unsigned int before = _mm_getcsr();
+  const unsigned int control = _mm_getcsr();
   _mm_setcsr(0x9fc0);  // to nearest even, denormals are zero on both sides, no exceptions
   for (int m = 0; m < rows(sums); ++m) {
     const __m512 of_left = row_of(left, m);
@@ -124,7 +126,7 @@ void multiply(int sums, int left, int right) {
     const auto is_there = static_cast<__mmask16>((1U << (row_bytes(sums) / 4)) - 1);
     _mm512_store_ps(state.data[sums][m], _mm512_maskz_mov_ps(is_there, sum));
   }
-  _mm_setcsr(before);
+  _mm_setcsr(control);
 }
 
 // An instruction with a VEX prefix of three bytes, and what it names.
@@ -146,7 +148,7 @@ int64_t register_of(const ucontext_t& context, int number) {
   return context.uc_mcontext.gregs[kRegisters[number]];
 }
 
-// False for what is no instruction of the kind.
+// False for what has no such prefix, of map 0F 38, 128 bits and W = 0, as all these have.
 bool decode(const ucontext_t& context, Instruction& to) {
   const uint8_t* at = reinterpret_cast<const uint8_t*>(context.uc_mcontext.gregs[REG_RIP]);
   constexpr int kVex = 0xc4, kMap = 2;                                               // 0F 38
@@ -202,7 +204,8 @@ bool decode(const ucontext_t& context, Instruction& to) {
 
 // False for any other instruction.
 bool carry_out(const Instruction& i) {
-  enum Prefix { kNone, k66, kF3, kF2 };
+  constexpr int kNone = 0, kF3 = 2, kF2 = 3;
+  if (i.second != 0 && i.opcode != 0x5c) return false;  // an operand too many
   const bool is_memory = i.mode != 3, is_strided = is_memory && i.has_index_byte;
   if (i.opcode == 0x49 && i.prefix == kNone && is_memory && i.reg == 0) {
     load_configuration(i.base + i.stride);
@@ -222,25 +225,31 @@ bool carry_out(const Instruction& i) {
   return true;
 }
 
-struct sigaction before;
+struct sigaction earlier;
+
+// As if the earlier action were in force, but for its mask and flags.
+void pass_on(int number, siginfo_t* info, void* context) {
+  if (earlier.sa_handler == SIG_IGN && info->si_code <= 0) return;  // sent by a process
+  if (earlier.sa_handler == SIG_DFL || earlier.sa_handler == SIG_IGN) {
+    signal(number, SIG_DFL);
+    raise(number);  // once this handler returns
+  } else if ((earlier.sa_flags & SA_SIGINFO) != 0) {
+    earlier.sa_sigaction(number, info, context);
+  } else {
+    earlier.sa_handler(number);
+  }
+}
 
 void handle(int number, siginfo_t* info, void* given) {
   auto* context = static_cast<ucontext_t*>(given);
   Instruction instruction;
-  // Those that follow at once are carried out too: a signal takes longer than most of them.
   bool is_known = false;
-  while (decode(*context, instruction) && carry_out(instruction)) {
+  // Those that follow at once are carried out too: a signal takes longer than most of them.
+  while (info->si_code > 0 && decode(*context, instruction) && carry_out(instruction)) {
     context->uc_mcontext.gregs[REG_RIP] = reinterpret_cast<greg_t>(instruction.end);
     is_known = true;
   }
-  if (is_known) return;
-  if ((before.sa_flags & SA_SIGINFO) != 0) {
-    before.sa_sigaction(number, info, given);
-  } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-    before.sa_handler(number);
-  } else {
-    signal(number, SIG_DFL);  // which the same instruction then meets
-  }
+  if (!is_known) pass_on(number, info, given);
 }
 
 }  // namespace
@@ -250,7 +259,7 @@ void emulate_tiles() {
     struct sigaction action = {};
     action.sa_sigaction = handle;
     action.sa_flags = SA_SIGINFO;
-    return sigaction(SIGILL, &action, &before) == 0;
+    return sigaction(SIGILL, &action, &earlier) == 0;
   }();
   require(is_installed, "no handler for SIGILL");
 }

@@ -5,7 +5,8 @@
 
 namespace chainrule {
 
-// From now on the process has tiles. Needs AVX-512.
+// From now on the process has tiles, in threads that do not block SIGILL and until another handler
+// of it takes this one's place. Needs AVX-512.
 void emulate_tiles();
 
 }  // namespace chainrule

@@ -66,14 +66,15 @@ void emulate_tiles() {}
 #endif
 
 // Asks for the right to use tiles (Linux 5.16; Documentation/arch/x86/xstate.rst). Other systems
-// are not asked, and have none.
-bool tiles_are_permitted() {
+// are not asked, and have none. A kernel without tiles may be asked about emulated ones, and says
+// that it does not know them.
+bool tiles_are_permitted(bool are_emulated) {
 #if defined(__linux__) && defined(SYS_arch_prctl)
   constexpr int kRequestPermission = 0x1023, kTileData = 18;
   if (syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0) return true;
-  return kEmulatesTiles && errno != EPERM;  // the kernel need not know those
+  return are_emulated && (errno == EOPNOTSUPP || errno == EINVAL);
 #else
-  return false;
+  return are_emulated;
 #endif
 }
 
@@ -98,7 +99,7 @@ CpuFeatures detect_cpu_features() {
   const bool has_tiles =
       saves_tiles && bit(extended.edx, 22) && bit(extended.edx, 24);  // AMX-BF16, AMX-TILE
   if (features.avx512 && (has_tiles || kEmulatesTiles)) {
-    features.amx = tiles_are_permitted();
+    features.amx = tiles_are_permitted(!has_tiles);
     if (features.amx && !has_tiles) emulate_tiles();
   }
   return features;

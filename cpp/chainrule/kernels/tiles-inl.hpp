@@ -42,17 +42,19 @@ class BlockReader {
   CHAINRULE_INLINE Pairs read(int64_t row) const {
     if constexpr (kStepsAdjoin) {
       if (row >= lines_) return {_mm512_setzero_ps(), _mm512_setzero_ps()};
-      const float* line = data_ + row * stride_;
-      fetch(line + 4 * kBf16Depth, line + 4 * kBf16Depth + 16);
-      const __m512 first = load(line, 0, steps_), second = load(line, 16, steps_);
+      const int64_t line = row * stride_;
+      fetch(line + 4 * kBf16Depth);
+      fetch(line + 4 * kBf16Depth + 16);
+      const __m512 first = load(line, steps_), second = load(line + 16, steps_ - 16);
       return {_mm512_permutex2var_ps(first, _mm512_load_si512(kEven), second),
               _mm512_permutex2var_ps(first, _mm512_load_si512(kOdd), second)};
     } else {
-      const int64_t pair = row / 2 * 2, line = row % 2 * 16;
-      const float *step = data_ + pair * stride_, *next = step + stride_;
-      fetch(step + kBf16Depth * stride_ + line, next + kBf16Depth * stride_ + line);
-      return {load(step, line, pair < steps_ ? lines_ : 0),
-              load(next, line, pair + 1 < steps_ ? lines_ : 0)};
+      const int64_t step = row / 2 * 2, line = row % 2 * 16;
+      const int64_t even = step * stride_ + line, odd = even + stride_;
+      fetch(even + kBf16Depth * stride_);
+      fetch(odd + kBf16Depth * stride_);
+      return {load(even, step < steps_ ? lines_ - line : 0),
+              load(odd, step + 1 < steps_ ? lines_ - line : 0)};
     }
   }
   // Where it belongs, in vectors.
@@ -61,18 +63,20 @@ class BlockReader {
   }
 
  private:
-  // Of a later block. From page to page no processor does it by itself. Into the second-level
-  // cache: in the first one lines that far apart share few sets, and would drive each other out.
-  CHAINRULE_INLINE void fetch(const float* one, const float* other) const {
-    if (stride_ * int64_t{sizeof(float)} < kPageBytes) return;
-    _mm_prefetch(reinterpret_cast<const char*>(one), _MM_HINT_T1);
-    _mm_prefetch(reinterpret_cast<const char*>(other), _MM_HINT_T1);
+  // Up to 16 numbers, if any, and 0.
+  CHAINRULE_INLINE __m512 load(int64_t offset, int64_t count) const {
+    if (count <= 0) return _mm512_setzero_ps();
+    const uint32_t mask = count >= 16 ? 0xffffU : (1U << count) - 1;
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), data_ + offset);
   }
-  static CHAINRULE_INLINE __m512 load(const float* from, int64_t first, int64_t count) {
-    const int64_t left = count - first;
-    if (left <= 0) return _mm512_setzero_ps();
-    return _mm512_maskz_loadu_ps(static_cast<__mmask16>(left >= 16 ? 0xffffU : (1U << left) - 1),
-                                 from + first);
+  // Of a later block, which from page to page few processors do by themselves; perhaps past the
+  // end. Into the second-level cache: in the first one rows a multiple of a page apart share a set.
+  CHAINRULE_INLINE void fetch(int64_t offset) const {
+    constexpr int64_t kSize = sizeof(float);
+    if (stride_ * kSize < kPageBytes) return;
+    const auto address =
+        reinterpret_cast<uintptr_t>(data_) + static_cast<uintptr_t>(offset * kSize);
+    _mm_prefetch(reinterpret_cast<const char*>(address), _MM_HINT_T1);
   }
 
   const float* data_;
@@ -103,8 +107,8 @@ CHAINRULE_INLINE __m512i twice_the_bits(__m512 x) {
   return _mm512_add_epi32(_mm512_castps_si512(x), _mm512_castps_si512(x));
 }
 
-// Numbers up to the largest bf16: 4 operations a term and number. Returns false if some are larger
-// or not finite, whose terms are then wrong.
+// Numbers up to the largest bf16: 5 operations a term and number, some for the words among them.
+// Returns false if some are larger or not finite, whose terms are then wrong.
 template <int kTerms, class Reader>
 bool split_block(const Reader& from, std::byte* block) {
   constexpr uint32_t kLargest = 0x7f7f0000;
@@ -200,8 +204,7 @@ struct Edge {
   CHAINRULE_INLINE void load(const float* c, int64_t stride, int64_t count, int64_t columns) {
     for (int64_t r = 0; r < kStripLines; ++r) {
       for (int64_t j = 0; j < kStripLines; j += 16) {
-        const int64_t there = r < count ? columns - j : 0;
-        load_columns(c + (r < count ? r * stride : 0) + j, there).store(rows[r] + j);
+        load_columns(c, r * stride + j, r < count ? columns - j : 0).store(rows[r] + j);
       }
     }
   }
@@ -213,8 +216,11 @@ struct Edge {
       }
     }
   }
-  static CHAINRULE_INLINE Vec<float> load_columns(const float* c, int64_t count) {
-    return count <= 0 ? Vec<float>::zero() : Vec<float>::load_partial(c, count < 16 ? count : 16);
+  // Up to 16, if any, and 0.
+  static CHAINRULE_INLINE Vec<float> load_columns(const float* from, int64_t offset,
+                                                  int64_t count) {
+    if (count <= 0) return Vec<float>::zero();
+    return Vec<float>::load_partial(from + offset, count < 16 ? count : 16);
   }
 };
 
@@ -225,7 +231,7 @@ void tile_product(const Bf16Product& p) {
   alignas(64) float bias[kStripLines];
   if (p.bias != nullptr) {
     for (int64_t j = 0; j < kStripLines; j += 16) {
-      Edge::load_columns(p.bias + j, p.n - j).store(bias + j);
+      Edge::load_columns(p.bias, j, p.n - j).store(bias + j);
     }
     Tiles::fence();
   }

@@ -10,7 +10,7 @@
 //   multiply()                  sums += left right, as kernels/bf16_kernels.hpp says
 //
 // Nothing but memory and tiles is touched. The intrinsics do not tell the compiler that they read
-// memory: whoever writes what a tile loads calls fence() in between.
+// memory: whoever writes what a tile loads calls fence() in between. store() is such a fence.
 #pragma once
 
 #include <immintrin.h>
@@ -60,6 +60,7 @@ class Tiles {
     _tile_stored(1, c + 16, stride);
     _tile_stored(2, lower, stride);
     _tile_stored(3, lower + 64, stride);
+    fence();
   }
   CHAINRULE_INLINE void load_left(const std::byte* a) {
     _tile_loadd(4, a, 64);

@@ -8,10 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <limits>
-#include <vector>
 
 #include "base/aligned_buffer.hpp"
 #include "base/flush_to_zero.hpp"

@@ -12,10 +12,16 @@
 namespace chainrule {
 namespace {
 
-inline constexpr int64_t kStripLines = 32, kTileLines = 16;
+inline constexpr int64_t kStripLines = 32;
 // A term of a block of a strip.
 inline constexpr int64_t kPartBytes = kStripLines * kBf16Depth * 2;
 inline constexpr int64_t kPageBytes = 4096;
+
+// So many of the numbers at from + offset, if any, and 0 for the rest.
+CHAINRULE_INLINE Vec<float> load_up_to_16(const float* from, int64_t offset, int64_t count) {
+  if (count <= 0) return Vec<float>::zero();
+  return Vec<float>::load_partial(from + offset, count < 16 ? count : 16);
+}
 
 // Sixteen words as float32: of each the even step and the odd one.
 struct Pairs {
@@ -63,11 +69,8 @@ class BlockReader {
   }
 
  private:
-  // Up to 16 numbers, if any, and 0.
   CHAINRULE_INLINE __m512 load(int64_t offset, int64_t count) const {
-    if (count <= 0) return _mm512_setzero_ps();
-    const uint32_t mask = count >= 16 ? 0xffffU : (1U << count) - 1;
-    return _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), data_ + offset);
+    return load_up_to_16(data_, offset, count).raw;
   }
   // Of a later block, which from page to page few processors do by themselves; perhaps past the
   // end. Into the second-level cache: in the first one rows a multiple of a page apart share a set.
@@ -161,7 +164,8 @@ bool pack_blocks(const Bf16Lines& lines, std::byte* strip) {
     const BlockReader<kStepsAdjoin> from(lines, step);
     if (!split_block<kTerms>(from, strip)) all_finite &= split_any_block<kTerms>(from, strip);
     if constexpr (kStepsAdjoin != kIsLeft) {
-      for (int tile = 0; tile < 2 * kTerms; ++tile) transpose_tile(strip + tile * 1024);
+      for (int tile = 0; tile < 2 * kTerms; ++tile)
+        transpose_tile(strip + tile * Tiles::kTileBytes);
     }
   }
   return all_finite;
@@ -204,7 +208,7 @@ struct Edge {
   CHAINRULE_INLINE void load(const float* c, int64_t stride, int64_t count, int64_t columns) {
     for (int64_t r = 0; r < kStripLines; ++r) {
       for (int64_t j = 0; j < kStripLines; j += 16) {
-        load_columns(c, r * stride + j, r < count ? columns - j : 0).store(rows[r] + j);
+        load_up_to_16(c, r * stride + j, r < count ? columns - j : 0).store(rows[r] + j);
       }
     }
   }
@@ -216,12 +220,6 @@ struct Edge {
       }
     }
   }
-  // Up to 16, if any, and 0.
-  static CHAINRULE_INLINE Vec<float> load_columns(const float* from, int64_t offset,
-                                                  int64_t count) {
-    if (count <= 0) return Vec<float>::zero();
-    return Vec<float>::load_partial(from + offset, count < 16 ? count : 16);
-  }
 };
 
 void tile_product(const Bf16Product& p) {
@@ -231,7 +229,7 @@ void tile_product(const Bf16Product& p) {
   alignas(64) float bias[kStripLines];
   if (p.bias != nullptr) {
     for (int64_t j = 0; j < kStripLines; j += 16) {
-      Edge::load_columns(p.bias, j, p.n - j).store(bias + j);
+      load_up_to_16(p.bias, j, p.n - j).store(bias + j);
     }
     Tiles::fence();
   }

@@ -120,7 +120,7 @@ def test_versions_agree():
 def test_the_oldest_packages_are_tested():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     extras = dict(re.findall(r"^(\w+) = \[\n(.*?)^\]", text, flags=re.MULTILINE | re.DOTALL))
-    tested = [extras[name] for name in ("cli", "estimators", "onnx", "test")]
+    tested = [extras[name] for name in ("progress", "cli", "estimators", "onnx", "test")]
     tested += re.findall(r"^dependencies = .*", text, flags=re.MULTILINE)
     bounds = set(re.findall(r'"([\w-]+)>=([\d.]+)', "".join(tested)))
     assert len(bounds) > 15

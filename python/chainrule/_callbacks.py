@@ -13,6 +13,7 @@ import numpy as np
 from . import _arguments
 from ._bar import make_bar
 from ._checkpoint import Checkpoint
+from ._errors import not_installed
 
 if TYPE_CHECKING:
     from ._history import History
@@ -283,7 +284,7 @@ class Bar:
         except ImportError as error:
             if progress is None:
                 return
-            raise ImportError("progress=True needs tqdm: pip install 'chainrule[cli]'") from error
+            raise ImportError(not_installed("progress=True", "tqdm")) from error
 
     def steps_until_due(self, steps_per_epoch: int) -> int | None:
         """Return after how many steps the bar wants to move."""

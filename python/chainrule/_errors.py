@@ -1,6 +1,12 @@
-"""The exceptions of the library's own; everything else raises a built-in one."""
+"""The exceptions of the library's own, and how a package that is missing is told.
+
+Everything else raises a built-in exception.
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Sequence
 
 # Statuses of the compiled trainer that say what was not finite.
 DIVERGED = ("loss", "gradient", "parameters", "statistics")
@@ -71,3 +77,49 @@ class ModelFileError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.path!r} {self.problem}"
+
+
+def not_installed(what: str, *packages: str) -> str:
+    """Say what packages are missing, and how to install them.
+
+    Parameters
+    ----------
+    what : str
+        What needs them: "progress=True".
+    *packages : str
+        As pip knows them.
+
+    Returns
+    -------
+    str
+        'progress=True needs tqdm, which is not installed: pip install "tqdm>=4.66"'.
+    """
+    names = " and ".join([", ".join(packages[:-1]), packages[-1]] if packages[1:] else packages)
+    verb = "are" if packages[1:] else "is"
+    return f"{what} needs {names}, which {verb} not installed: {pip_install(packages)}"
+
+
+def pip_install(packages: Sequence[str]) -> str:
+    """Return the command that installs packages, in the versions that chainrule's extras name.
+
+    Parameters
+    ----------
+    packages : sequence of str
+        As pip knows them. The extras themselves are no use here: pip would look for chainrule in
+        its index, where it need not be, or be another's.
+
+    Returns
+    -------
+    str
+        'pip install "pandas>=2.1" "tqdm>=4.66"', quoted for any shell.
+    """
+    from importlib import metadata
+
+    try:
+        required = metadata.requires("chainrule") or []
+    except metadata.PackageNotFoundError:  # imported from a folder that was never installed
+        required = []
+    split = (re.match(r"([\w.-]+)\s*([^;\s]*)", line) for line in required)
+    versions = {each[1]: each[2] for each in split if each is not None}
+    quoted = (f'"{name}{versions.get(name, "")}"' for name in packages)
+    return f"pip install {' '.join(quoted)}"

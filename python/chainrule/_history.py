@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ._errors import not_installed
+
 if TYPE_CHECKING:
     from ._evaluation import Evaluation
 
@@ -135,9 +137,7 @@ class History:
             try:
                 import matplotlib.pyplot as plt
             except ImportError as error:
-                raise ImportError(
-                    "History.plot needs Matplotlib: pip install 'chainrule[cli]'"
-                ) from error
+                raise ImportError(not_installed("History.plot", "matplotlib")) from error
             _, ax = plt.subplots()
         epochs = range(1, len(self.loss) + 1)
         ax.plot(epochs, self.loss, label="training")

@@ -13,6 +13,7 @@ from command_line import fields, run, write_csv
 
 import chainrule as cr
 from chainrule._cli import main
+from chainrule._errors import not_installed
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -127,10 +128,7 @@ def test_library_that_is_not_installed(
     assert main(["train", table, "--target", "target"]) == 1
     name = "scikit-learn" if module == "sklearn" else module
     what = "reading t.parquet (Parquet)" if module == "pyarrow" else "chainrule train"
-    assert capsys.readouterr().err == (
-        f"chainrule: error: {what} needs {name}, which is not installed: "
-        'pip install "chainrule[cli]"\n'
-    )
+    assert capsys.readouterr().err == f"chainrule: error: {not_installed(what, name)}\n"
 
 
 @pytest.mark.parametrize(

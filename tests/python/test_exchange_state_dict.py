@@ -12,6 +12,7 @@ from exchange_cases import assert_within, bound_of_predict
 
 import chainrule as cr
 from chainrule import _core
+from chainrule._errors import not_installed
 
 ENTRIES = dict(np.load(Path(__file__).parents[1] / "golden" / "state_dicts.npz"))
 
@@ -145,7 +146,7 @@ def test_pytorch_is_not_installed():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stderr == ""
-    assert result.stdout.splitlines() == ["this needs PyTorch: pip install 'chainrule[torch]'"] * 3
+    assert result.stdout.splitlines() == [not_installed("this", "torch")] * 3
 
 
 @pytest.mark.parametrize("stem", ["", "net.", "module.net.0."])

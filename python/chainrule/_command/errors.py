@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 
+from chainrule._errors import not_installed
+
 __all__ = [
     "FAILED",
     "INTERRUPTED",
@@ -60,7 +62,7 @@ def reason_of_path(path: str, error: OSError | ValueError) -> str:
     return "a NUL in its name" if "\0" in path else str(error)
 
 
-def require(what: str, modules: Sequence[str], extra: str = "cli") -> None:
+def require(what: str, modules: Sequence[str]) -> None:
     """Raise CommandError if one of `modules` is not installed.
 
     Parameters
@@ -69,15 +71,9 @@ def require(what: str, modules: Sequence[str], extra: str = "cli") -> None:
         What needs them, as the user would type it.
     modules : sequence of str
         Import names.
-    extra : str, default "cli"
-        Of the package, which brings them.
     """
     absent = [
         _DISTRIBUTIONS.get(name, name) for name in modules if importlib.util.find_spec(name) is None
     ]
     if absent:
-        verb = "is" if len(absent) == 1 else "are"
-        raise CommandError(
-            f"{what} needs {' and '.join(absent)}, which {verb} not installed: "
-            f'pip install "chainrule[{extra}]"'
-        )
+        raise CommandError(not_installed(what, *absent))

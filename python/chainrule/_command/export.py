@@ -63,7 +63,7 @@ def export(options: ExportOptions) -> None:
         if value is not None and form != of:
             raise UsageError(f"{option} is for the format {of}; this is {form}")
     if form == "onnx":
-        require("chainrule export to ONNX", ["onnx"], extra="onnx")
+        require("chainrule export to ONNX", ["onnx"])
     found = load(options.model)
     check_output(options.output, "OUTPUT", force=options.force, inputs=[options.model])
     exporters = {"onnx": _as_onnx, "c": _as_c, "torch": _as_torch}

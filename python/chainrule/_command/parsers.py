@@ -29,7 +29,7 @@ examples:
 _EXPORT_NOTES = """\
 formats, by the end of OUTPUT or by --format:
   onnx   .onnx         a table's columns go in, predictions come out;
-                       needs chainrule[onnx]
+                       needs the package onnx
   c      .c            the network alone, one C99 file with the bits of predict;
                        it lists its inputs
   torch  .safetensors  the network alone, a state dictionary for a module that

@@ -9,18 +9,19 @@ What those classes lack is keyword-only. The training itself is that of :class:`
 
 from __future__ import annotations
 
+from .._errors import not_installed as _not_installed
+from .._errors import pip_install as _pip_install
+
 try:
     import sklearn as _sklearn
 except ImportError as error:
-    raise ImportError(
-        "chainrule.estimators needs scikit-learn: pip install 'chainrule[estimators]'"
-    ) from error
+    raise ImportError(_not_installed("chainrule.estimators", "scikit-learn")) from error
 
 # validate_data and the tags of estimators are as they are here since scikit-learn 1.6.
 if tuple(int(part) for part in _sklearn.__version__.split(".")[:2]) < (1, 6):
     raise ImportError(
         "chainrule.estimators needs scikit-learn 1.6 or later, "
-        f"found {_sklearn.__version__}: pip install 'chainrule[estimators]'"
+        f"found {_sklearn.__version__}: {_pip_install(['scikit-learn'])}"
     )
 
 from ._classifier import MLPClassifier

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from .. import _arguments, _core
+from .._errors import not_installed
 from ._onnx_graph import Graph, add_labels, add_network, add_probabilities, class_labels
 from ._parts import require_model
 
@@ -34,7 +35,7 @@ def to_onnx(
     classes: npt.ArrayLike | None = None,
     opset: int = DEFAULT_OPSET,
 ) -> ModelProto:
-    """Make an ONNX model of a network. Needs the package onnx (``chainrule[onnx]``).
+    """Make an ONNX model of a network. Needs the package onnx.
 
     The input is ``X``, of shape (batch, in_features) with any number of rows and of the model's
     dtype. Outputs depend on `task`:
@@ -119,9 +120,7 @@ def import_onnx() -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise ImportError(
-            "to_onnx needs the package onnx: pip install 'chainrule[onnx]'"
-        ) from error
+        raise ImportError(not_installed("to_onnx", "onnx")) from error
     return onnx
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _arguments
+from .._errors import not_installed
 from ._onnx import OLDEST_OPSET
 from ._onnx_estimator import add_classes, add_values, is_multilabel, labels_of, values_shape
 from ._onnx_graph import Graph, add_network
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def register_skl2onnx(
     classifier: type[Any] | None = None, regressor: type[Any] | None = None
 ) -> None:
-    """Teach skl2onnx (``chainrule[onnx]``) to convert chainrule's estimators.
+    """Teach skl2onnx to convert chainrule's estimators.
 
     Call it once; ``skl2onnx.to_onnx`` and ``convert_sklearn`` then take the estimators and
     pipelines, searches and ensembles with them. The outputs are those of scikit-learn's own
@@ -47,9 +48,7 @@ def register_skl2onnx(
     try:
         import skl2onnx
     except ImportError as error:
-        raise ImportError(
-            "register_skl2onnx needs the package skl2onnx: pip install 'chainrule[onnx]'"
-        ) from error
+        raise ImportError(not_installed("register_skl2onnx", "skl2onnx")) from error
     if classifier is None or regressor is None:
         estimators = importlib.import_module("chainrule.estimators")
         classifier = classifier or estimators.MLPClassifier

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _arguments
+from .._errors import not_installed
 from .._layers import Activation, Dense
 from ._coefficients import NORM_EPSILON
 from ._parts import build, layer_activation, layer_arrays, require_model
@@ -122,7 +123,7 @@ def _import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise ImportError("this needs PyTorch: pip install 'chainrule[torch]'") from error
+        raise ImportError(not_installed("this", "torch")) from error
     return torch
 
 

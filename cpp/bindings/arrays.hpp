@@ -51,9 +51,51 @@ py::array view(AlignedBuffer<T>& buffer, py::handle owner) {
   return py::array(py::dtype::of<T>(), {buffer.size()}, {}, buffer.data(), owner);
 }
 
-// Targets as Python gives them: values or probabilities of T, or int32 labels.
+// A matrix of any number of rows.
+inline constexpr int64_t kAnyRows = -1;
+
+// Sizes are read once, with the lock held: whoever has the array may set its shape in place, after
+// Python checked it and while C++ works without the lock.
 template <class T>
-TargetView<T> target_view(const py::array& targets, const OptionalArray<T>& sample_weight) {
+struct MatrixView {
+  T* data = nullptr;
+  int64_t rows = 0, columns = 0;
+
+  int64_t size() const { return rows * columns; }
+};
+
+inline void require_shape(const py::array& array, const char* name, int64_t rows, int64_t columns) {
+  if (array.ndim() == 2 && (rows == kAnyRows || array.shape(0) == rows) &&
+      array.shape(1) == columns) {
+    return;
+  }
+  throw py::value_error(std::string(name) + " must have the shape (" +
+                        (rows == kAnyRows ? "n_samples" : std::to_string(rows)) + ", " +
+                        std::to_string(columns) + "), got " +
+                        py::str(array.attr("shape")).cast<std::string>());
+}
+template <class T>
+MatrixView<const T> read_matrix(const Array<T>& array, const char* name, int64_t rows,
+                                int64_t columns) {
+  require_shape(array, name, rows, columns);
+  return {array.data(), array.shape(0), columns};
+}
+template <class T>
+MatrixView<T> write_matrix(Array<T>& array, const char* name, int64_t rows, int64_t columns) {
+  require_shape(array, name, rows, columns);
+  return {array.mutable_data(), array.shape(0), columns};
+}
+
+// Targets as Python gives them: values or probabilities of T, or int32 labels; and the weights of
+// their rows.
+template <class T>
+TargetView<T> target_view(const py::array& targets, const OptionalArray<T>& sample_weight,
+                          int64_t rows) {
+  if (targets.ndim() == 0 || targets.shape(0) != rows ||
+      (sample_weight && sample_weight->size() != rows)) {
+    throw py::value_error("targets and sample_weight must have " + std::to_string(rows) +
+                          " rows, one for each row of X");
+  }
   TargetView<T> view;
   view.sample_weights = read(sample_weight);
   if (py::isinstance<py::array_t<int32_t>>(targets)) {

@@ -47,8 +47,10 @@ struct BoundMlp {
   Precision precision = Precision::kFull;
   Workspace<T> workspace;
   Team team;
-  bool is_in_use = false;                          // read and written with the GIL held
-  Array<T> input{std::vector<py::ssize_t>{0, 0}};  // of the last forward, kept for backward
+  bool is_in_use = false;  // read and written with the GIL held
+  // Of the last forward, kept for backward; 0 rows after one that did not end.
+  Array<T> input{std::vector<py::ssize_t>{0, 0}};
+  int64_t input_rows = 0;
 };
 
 }  // namespace chainrule::bindings

@@ -214,13 +214,15 @@ void register_loss(py::module_& module) {
       [](const LossSpec& spec, const Array<T>& outputs, const py::array& targets,
          const OptionalArray<T>& sample_weight, const std::string& reduction,
          OptionalArray<T> grad) {
-        const TargetView<T> view = target_view<T>(targets, sample_weight);
-        T* gradient = write(grad);
+        const MatrixView<const T> rows =
+            read_matrix(outputs, "outputs", kAnyRows, outputs.ndim() == 2 ? outputs.shape(1) : 0);
+        const TargetView<T> view = target_view<T>(targets, sample_weight, rows.rows);
+        T* gradient = grad ? write_matrix(*grad, "grad", rows.rows, rows.columns).data : nullptr;
         return compute([&] {
           Team team;
           const LossFunction<T> function(spec);
-          return function(team, read(outputs), outputs.shape(0), outputs.shape(1), view,
-                          reduction_of(reduction), gradient)
+          return function(team, rows.data, rows.rows, rows.columns, view, reduction_of(reduction),
+                          gradient)
               .value;
         });
       },

@@ -61,16 +61,23 @@ bool is_matrix(py::handle x, py::ssize_t columns) {
          (array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0;
 }
 
+// Where to write a matrix, or null where none is asked for.
+template <class T>
+T* write_rows(OptionalArray<T>& array, const char* name, int64_t rows, int64_t columns) {
+  return array ? write_matrix(*array, name, rows, columns).data : nullptr;
+}
+
 // The outputs, or None for features that are not finite, if it is to `check`.
 template <class T>
 py::object predict(const BoundMlp<T>& model, const Array<T>& x, int threads, Precision precision,
                    bool check) {
-  Array<T> out({x.shape(0), static_cast<py::ssize_t>(model.mlp.out_features())});
+  const MatrixView<const T> rows = read_matrix(x, "X", kAnyRows, model.mlp.in_features());
+  Array<T> out({rows.rows, model.mlp.out_features()});
   T* y = write(out);
   Team team;
   const bool is_accepted = compute_interruptible(team, threads, [&] {
-    if (check && !team.kernels<T>().all_finite(read(x), x.size())) return false;
-    model.mlp.predict(team, read(x), x.shape(0), y, precision);
+    if (check && !team.kernels<T>().all_finite(rows.data, rows.size())) return false;
+    model.mlp.predict(team, rows.data, rows.rows, y, precision);
     return true;
   });
   return is_accepted ? py::object(std::move(out)) : py::none();
@@ -130,32 +137,39 @@ void register_mlp(py::module_& module, const char* name) {
           "forward",
           [](Model& self, const Array<T>& x, bool training, uint64_t step, Array<T> out,
              int threads) {
-            T* y = write(out);
+            const MatrixView<const T> rows = read_matrix(x, "X", kAnyRows, self.mlp.in_features());
+            const MatrixView<T> y = write_matrix(out, "out", rows.rows, self.mlp.out_features());
             const InUse<T> use(self);
             self.input = x;
+            self.input_rows = 0;
             self.workspace.precision = self.precision;
             compute_interruptible(self.team, threads, [&] {
-              self.workspace.reserve(self.team.template kernels<T>(), x.shape(0), x.shape(1),
+              self.workspace.reserve(self.team.template kernels<T>(), rows.rows, rows.columns,
                                      self.mlp.layers(), true);
               const T* outputs =
-                  self.mlp.forward(self.team, self.workspace, read(x), x.shape(0), training, step);
+                  self.mlp.forward(self.team, self.workspace, rows.data, rows.rows, training, step);
               if (self.team.interrupt().is_stopped()) return 0;
               if (training && !self.mlp.batch_statistics_are_finite(self.workspace)) {
                 throw std::domain_error("X must give finite batch statistics, got an overflow");
               }
-              std::copy_n(outputs, out.size(), y);
+              std::copy_n(outputs, y.size(), y.data);
               self.mlp.commit_running_statistics(self.workspace);
               return 0;
             });
+            self.input_rows = rows.rows;
           },
           "x"_a.noconvert(), "training"_a, "step"_a, "out"_a.noconvert(), "threads"_a)
       .def(
           "backward",
           [](Model& self, const Array<T>& grad_output, OptionalArray<T> grad_x, int threads) {
-            T *gx = write(grad_x), *gradient = self.gradient_buffer().data();
+            const int64_t rows = self.input_rows;
+            const MatrixView<const T> of_outputs =
+                read_matrix(grad_output, "grad_outputs", rows, self.mlp.out_features());
+            T* gx = write_rows(grad_x, "grad_x", rows, self.mlp.in_features());
+            T* gradient = self.gradient_buffer().data();
             const InUse<T> use(self);
             compute_interruptible(self.team, threads, [&] {
-              std::copy_n(read(grad_output), grad_output.size(), self.workspace.output_gradient());
+              std::copy_n(of_outputs.data, of_outputs.size(), self.workspace.output_gradient());
               self.mlp.backward(self.team, self.workspace, read(self.input), gx, gradient);
               return 0;
             });
@@ -167,8 +181,10 @@ void register_mlp(py::module_& module, const char* name) {
              const OptionalArray<T>& sample_weight, const std::string& reduction, double l1,
              double l2, bool penalize_biases, bool training, uint64_t step, OptionalArray<T> grad_x,
              int threads) {
-            const TargetView<T> view = target_view<T>(targets, sample_weight);
-            T *gx = write(grad_x), *gradient = self.gradient_buffer().data();
+            const MatrixView<const T> rows = read_matrix(x, "X", kAnyRows, self.mlp.in_features());
+            const TargetView<T> view = target_view<T>(targets, sample_weight, rows.rows);
+            T* gx = write_rows(grad_x, "grad_x", rows.rows, rows.columns);
+            T* gradient = self.gradient_buffer().data();
             const InUse<T> use(self);
             Team team;
             Workspace<T> workspace;
@@ -176,7 +192,7 @@ void register_mlp(py::module_& module, const char* name) {
             return compute_interruptible(team, threads, [&] {
               const LossFunction<T> function(loss);
               return self.mlp.loss_and_gradient(
-                  team, workspace, read(x), x.shape(0), view, function, reduction_of(reduction),
+                  team, workspace, rows.data, rows.rows, view, function, reduction_of(reduction),
                   {l1, l2, penalize_biases}, training, step, gx, gradient);
             });
           },

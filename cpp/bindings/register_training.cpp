@@ -58,6 +58,13 @@ RunResult run_interruptible(BoundTrainer<T>& self, const Function& function) {
   return result;
 }
 
+template <class T>
+Dataset<T> dataset_of(const BoundTrainer<T>& self, const Array<T>& x, const py::array& targets,
+                      const OptionalArray<T>& sample_weight) {
+  const MatrixView<const T> rows = read_matrix(x, "X", kAnyRows, self.model.mlp.in_features());
+  return {rows.data, rows.rows, rows.columns, target_view<T>(targets, sample_weight, rows.rows)};
+}
+
 // None without L-BFGS, else the pairs and their inverse curvatures, copied.
 template <class T>
 py::object lbfgs_memory(BoundTrainer<T>& self) {
@@ -141,7 +148,8 @@ void register_trainer(py::module_& module, const char* name) {
           "step",
           [](Bound& self, const Array<T>& x, const py::array& targets,
              const OptionalArray<T>& sample_weight) {
-            const Batch<T> batch{read(x), x.shape(0), target_view<T>(targets, sample_weight)};
+            const Dataset<T> data = dataset_of(self, x, targets, sample_weight);
+            const Batch<T> batch{data.x, data.rows, data.targets};
             return run_interruptible(self, [&] { return self.trainer.step(batch); });
           },
           "x"_a.noconvert(), "targets"_a, "sample_weight"_a.noconvert())
@@ -150,8 +158,7 @@ void register_trainer(py::module_& module, const char* name) {
           [](Bound& self, const Array<T>& x, const py::array& targets,
              const OptionalArray<T>& sample_weight, int64_t batch_size, bool shuffle,
              int64_t total_epochs) {
-            const Dataset<T> data{read(x), x.shape(0), x.shape(1),
-                                  target_view<T>(targets, sample_weight)};
+            const Dataset<T> data = dataset_of(self, x, targets, sample_weight);
             const InUse<T> use(self.model);
             self.trainer.bind(data, batch_size, shuffle, total_epochs);
             self.x = x;

@@ -14,6 +14,8 @@ from exchange_training import assert_equal_within, bounds_of_step
 import chainrule as cr
 
 pytestmark = pytest.mark.torch
+# What torch.compile imports of PyTorch itself.
+own_warnings = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -174,14 +176,103 @@ def test_a_safetensors_file_of_a_class(torch, nn, tmp_path):
     module.eval()
     save_file(module.state_dict(), tmp_path / "net.safetensors")
     state = load_file(tmp_path / "net.safetensors")
-    order = ["fc1", "norm1", "fc2"]  # the file sorts its entries by name
-    state = {k: v for name in order for k, v in state.items() if k.startswith(f"{name}.")}
+    assert list(state) != list(module.state_dict())  # the file sorts its entries by name
     model = cr.exchange.from_state_dict(state, activation="tanh")
     X = torch.randn(20, 4)
     with torch.no_grad():
         theirs = module(X).numpy()
     bound = bound_of_predict(model, X.numpy())
     assert_equal_within(model.predict(X.numpy()).ravel(), theirs.ravel(), [bound], "outputs")
+
+
+class ActorCritic:
+    """The modules of stable-baselines3's ActorCriticPolicy, by its names."""
+
+    def __new__(cls, nn, n_actions):
+        def body():
+            return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh())
+
+        policy = nn.Module()
+        policy.log_std = nn.Parameter(nn.init.zeros_(nn.Linear(n_actions, 1).weight[0].detach()))
+        policy.mlp_extractor = nn.Module()
+        policy.mlp_extractor.policy_net = body()
+        policy.mlp_extractor.value_net = body()
+        policy.action_net = nn.Linear(8, n_actions)
+        policy.value_net = nn.Linear(8, 1)
+        return policy
+
+
+@pytest.mark.parametrize("n_actions", [2, 8])
+def test_an_actor_critic_policy(n_actions, torch, nn):
+    policy = ActorCritic(nn, n_actions)
+    X = torch.randn(20, 4)
+    for state in (policy.state_dict(), dict(sorted(policy.state_dict().items()))):
+        with pytest.raises(ValueError, match=r"'log_std'; prefix= or order= takes a part"):
+            cr.exchange.from_state_dict(state)
+        for net, head in (("policy_net", "action_net"), ("value_net", "value_net")):
+            model = cr.exchange.from_state_dict(
+                state, activation="tanh", order=[f"mlp_extractor.{net}", head]
+            )
+            with torch.no_grad():
+                body = getattr(policy.mlp_extractor, net)(X)
+                theirs = getattr(policy, head)(body).numpy()
+            np.testing.assert_allclose(model.predict(X.numpy()), theirs, rtol=1e-4, atol=1e-6)
+
+
+@own_warnings
+def test_modules_that_are_compiled_or_parallel(torch, nn):
+    plain = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 2))
+    model = cr.exchange.from_torch(plain)
+    inner = nn.Sequential(torch.compile(plain[:2]), torch.compile(plain[2:]))
+    for module in (
+        torch.compile(plain),
+        nn.DataParallel(plain),
+        torch.compile(nn.DataParallel(plain)),
+        nn.DataParallel(torch.compile(plain)),
+        inner,
+    ):
+        assert_same_model(cr.exchange.from_torch(module), model)
+        state = module.state_dict()
+        assert any(name.split(".")[0] in ("_orig_mod", "module") for name in state) or (
+            module is inner
+        )
+        # Halves of inner: both have "0", of widths that fit in one order.
+        for given in (state, dict(sorted(state.items()))):
+            again = cr.exchange.from_state_dict(given, activation="tanh")
+            assert_same_model(again, model)
+
+
+@own_warnings
+def test_the_order_that_pytorch_notes(torch, nn, tmp_path):
+    """In its own dictionary, also through a file; a copy without the note is not certain."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Linear(4, 4)
+            self.act = nn.Tanh()
+            self.second = nn.Linear(4, 4)
+            self.last = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.last(self.act(self.second(self.act(self.first(x)))))
+
+    module = Net()
+    torch.save(module.state_dict(), tmp_path / "net.pt")
+    X = torch.randn(20, 4)
+    with torch.no_grad():
+        theirs = module(X).numpy()
+    compiled = torch.compile(module)
+    for state in (
+        module.state_dict(),
+        torch.load(tmp_path / "net.pt"),
+        compiled.state_dict(),
+        torch.optim.swa_utils.AveragedModel(module).module.state_dict(),
+    ):
+        model = cr.exchange.from_state_dict(state, activation="tanh")
+        np.testing.assert_allclose(model.predict(X.numpy()), theirs, rtol=1e-4, atol=1e-6)
+        with pytest.raises(ValueError, match="more than one order"):
+            cr.exchange.from_state_dict(dict(sorted(state.items())))
 
 
 # --- structure -----------------------------------------------------------------------------------

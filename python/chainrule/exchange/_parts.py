@@ -85,6 +85,8 @@ def parameter_array(value: Any, argument: str, shape: tuple[int | None, ...]) ->
     float64 stays, narrower types become float32.
     """
     array = np.asarray(value)
+    if array.dtype.name == "bfloat16":  # a type of ml_dtypes, which NumPy does not take for a float
+        array = array.astype(np.float32)
     fits = array.ndim == len(shape) and all(
         want is None or want == have for want, have in zip(shape, array.shape, strict=False)
     )

@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .. import _arguments
 from .._layers import Activation, Dense, Norm, as_activation
 from ._parts import build, parameter_array
+from ._state_order import NAMES, modules_of
 
 if TYPE_CHECKING:
     from .._mlp import MLP
     from .._typing import Floats
-
-_NAMES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 def from_state_dict(
@@ -26,12 +23,19 @@ def from_state_dict(
     *,
     activation: str | Activation | Sequence[str | Activation] = "relu",
     output_activation: str | Activation = "identity",
+    order: Sequence[str] | None = None,
+    prefix: str | None = None,
 ) -> MLP:
     """Make a model of the parameters that a PyTorch module saves with ``state_dict()``.
 
-    The dictionary is in the order of the layers, as ``state_dict()`` makes it when a module defines
-    them so. Files may be in another one: safetensors sorts by name, "10.weight" before "2.weight".
-    Where names differ in numbers alone, as a Sequential's do, the numbers say the order.
+    The order of the layers is that of the numbers where names differ in numbers alone, as a
+    Sequential's do; files may be in another one: safetensors sorts "fc10" before "fc2". Otherwise
+    it is the only one in which shapes fit and numbers ascend, or, if there are several, that of the
+    dictionary as ``state_dict()`` made it (its ``_metadata`` says so; without, entries stand as
+    PyTorch writes them and neither sorted nor, by any likelihood, shuffled). What is not certain is
+    refused: `order` says it. Several networks in one dictionary are refused too: `prefix` or
+    `order` takes one. ``_orig_mod.`` and ``module.``, which torch.compile and DataParallel put
+    before names, are passed over.
 
     An entry ``weight`` of two dimensions is a Linear's, transposed to (in_features, out_features);
     one of one dimension scales a normalization: BatchNorm1d's with running statistics beside it,
@@ -47,6 +51,12 @@ def from_state_dict(
         Of all layers but the last, or one for each of these.
     output_activation : str or Activation, default "identity"
         Of the last layer.
+    order : sequence of str, optional
+        Names of the modules, normalizations included, the first layer first; a name that several
+        begin with, such as "encoder", stands for all of these. Modules without a mention are left
+        out.
+    prefix : str, optional
+        What the names of one network begin with, such as "actor"; only entries below it are read.
 
     Returns
     -------
@@ -56,10 +66,11 @@ def from_state_dict(
     Raises
     ------
     TypeError
-        When `state_dict` is no mapping, or for an activation of another type.
+        When `state_dict` is no mapping, or for another argument of another type.
     ValueError
-        For an entry that is of no such module or does not fit the layer before it, or another
-        number of activations than hidden layers; the message names the entry.
+        For an entry that is of no such module or does not fit the layer before it, an order that is
+        not certain, or another number of activations than hidden layers; the message names the
+        entries, and the argument that settles it.
 
     Examples
     --------
@@ -68,19 +79,19 @@ def from_state_dict(
     >>> state = {"0.weight": np.ones((3, 2)), "0.bias": np.zeros(3), "2.weight": np.ones((1, 3))}
     >>> cr.exchange.from_state_dict(state).predict([[1.0, 2.0]])
     array([[9.]])
+
+    One network of several:
+
+    >>> state = {"actor.0.weight": np.ones((2, 4)), "critic.0.weight": np.ones((1, 4))}
+    >>> cr.exchange.from_state_dict(state, prefix="actor").layers[0].out_features
+    2
     """
-    if not isinstance(state_dict, Mapping):
-        raise TypeError(
-            f"state_dict must be a mapping of names to tensors, "
-            f"got {_arguments.type_name(state_dict)}"
-        )
     arrays: list[dict[str, Floats]] = []
     norms: list[Norm] = []
-    for prefix, entries in _by_module(state_dict).items():
-        place = f"state_dict[{prefix!r}]"
-        if "weight" not in entries:
-            raise ValueError(f"{place} must have a weight, got {', '.join(entries)}")
-        if np.ndim(_array(entries["weight"])) == 2 and entries.keys() <= {"weight", "bias"}:
+    for module in modules_of(state_dict, order, prefix):
+        place = f"state_dict[{module.name!r}]"
+        entries = module.entries
+        if len(module.shape) == 2:
             part = linear_arrays(entries["weight"], entries.get("bias"), place)
             if arrays and part["weight"].shape[0] != arrays[-1]["weight"].shape[1]:
                 raise ValueError(
@@ -90,13 +101,14 @@ def from_state_dict(
             arrays.append(part)
             norms.append(None)
         elif not arrays or norms[-1] is not None:
-            raise ValueError(f"{place} must be a Linear with a weight of two dimensions")
+            raise ValueError(
+                f"{place} must be a Linear with a weight of two dimensions: a normalization "
+                f"follows a Linear, got a weight of shape {module.shape}"
+            )
         else:
             n = arrays[-1]["weight"].shape[1]
-            arrays[-1].update(norm_arrays(*map(entries.get, _NAMES[:4]), n=n, place=place))
+            arrays[-1].update(norm_arrays(*map(entries.get, NAMES[:4]), n=n, place=place))
             norms[-1] = "batch" if "running_mean" in entries else "layer"
-    if not arrays:
-        raise ValueError("state_dict must hold a Linear at least, got nothing")
     activations = _activations(activation, len(arrays) - 1)
     activations.append(as_activation(output_activation, "output_activation"))
     layers = [
@@ -104,25 +116,6 @@ def from_state_dict(
         for part, act, norm in zip(arrays, activations, norms, strict=True)
     ]
     return build(arrays[0]["weight"].shape[0], layers, arrays)
-
-
-def _by_module(state_dict: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the entries of each module by what stands before the last dot of their names."""
-    modules: dict[str, dict[str, Any]] = {}
-    for key, value in state_dict.items():
-        prefix, _, name = str(key).rpartition(".")
-        if name not in _NAMES:
-            raise ValueError(
-                f"state_dict must hold entries of Linear, LayerNorm and BatchNorm1d alone, "
-                f"got {key!r}"
-            )
-        if name != "num_batches_tracked":  # momentum does not depend on it
-            modules.setdefault(prefix, {})[name] = value
-    parts = {prefix: prefix.split(".") for prefix in modules}
-    if len({tuple(p for p in names if not p.isdecimal()) for names in parts.values()}) > 1:
-        return modules
-    numbers = {prefix: [int(p) for p in names if p.isdecimal()] for prefix, names in parts.items()}
-    return {prefix: modules[prefix] for prefix in sorted(modules, key=numbers.__getitem__)}
 
 
 def _activations(value: Any, n_hidden: int) -> list[Activation]:

@@ -34,7 +34,8 @@ def from_torch(module: nn.Module) -> MLP:
 
     Each layer is a Linear, then, where there are any, a LayerNorm or BatchNorm1d, an activation,
     and a Dropout, in this order, which is that of :class:`chainrule.Dense`. Sequentials may be
-    nested. Identity is passed over, and so is a Flatten at the beginning, for models take rows.
+    nested. Identity is passed over, and so is a Flatten at the beginning, for models take rows, and
+    what torch.compile, DataParallel and DistributedDataParallel put around a module.
 
     Parameters
     ----------
@@ -80,6 +81,7 @@ def from_torch(module: nn.Module) -> MLP:
         model.predict(X)  # as module.eval()(torch.as_tensor(X)), within rounding
     """
     nn = _import_torch().nn
+    module = _unwrapped(nn, module)
     if not isinstance(module, nn.Sequential | nn.Linear):
         raise TypeError(
             f"module must be a torch.nn.Sequential or Linear, got {_arguments.type_name(module)}"
@@ -127,8 +129,20 @@ def _import_torch() -> Any:
     return torch
 
 
+def _unwrapped(nn: Any, module: Any) -> Any:
+    """Return the module that was compiled, or that is trained in parallel."""
+    while True:
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            module = module.module
+        elif isinstance(module, nn.Module) and "_orig_mod" in module._modules:
+            module = module._orig_mod
+        else:
+            return module
+
+
 def _flattened(nn: Any, module: Any, place: str) -> list[tuple[str, Any]]:
     """Return the modules of nested Sequentials, with their places."""
+    module = _unwrapped(nn, module)
     if not isinstance(module, nn.Sequential):
         return [(place, module)]
     if type(module).forward is not nn.Sequential.forward:

@@ -111,6 +111,18 @@ void register_mlp(py::module_& module, const char* name) {
             self.mlp.initialize(seed);
           },
           "seed"_a)
+      .def_property_readonly("is_ready", [](const Model& self) { return self.mlp.is_ready(); })
+      .def(
+          "standardize",
+          [](Model& self, const Array<T>& x) {
+            const MatrixView<const T> rows = read_matrix(x, "X", kAnyRows, self.mlp.in_features());
+            const InUse<T> use(self);
+            compute_interruptible(self.team, 1, [&] {
+              self.mlp.standardize(self.team, rows.data, rows.rows);
+              return 0;
+            });
+          },
+          "x"_a.noconvert())
       .def_property(
           "precision", [](const Model& self) { return name_of<T>(self.precision); },
           [](Model& self, const std::string& value) { self.precision = precision_of<T>(value); })
@@ -127,7 +139,7 @@ void register_mlp(py::module_& module, const char* name) {
       .def(
           "predict_if_valid",
           [](const Model& self, const py::object& x, int threads) {
-            return is_matrix<T>(x, self.mlp.in_features())
+            return self.mlp.is_ready() && is_matrix<T>(x, self.mlp.in_features())
                        ? predict(self, py::reinterpret_borrow<Array<T>>(x), threads, self.precision,
                                  true)
                        : py::none();
@@ -207,7 +219,7 @@ void register_network(py::module_& module) {
   py::class_<LayerSpec>(module, "LayerSpec")
       .def(py::init([](int64_t out_features, const std::string& activation, double parameter,
                        double dropout, const std::string& norm, bool bias,
-                       const std::string& initializer) {
+                       const std::string& initializer, bool standardizes) {
              return LayerSpec{
                  out_features,
                  activation_of(activation),
@@ -215,10 +227,11 @@ void register_network(py::module_& module) {
                  dropout,
                  norm == "layer" ? Norm::kLayer : (norm == "batch" ? Norm::kBatch : Norm::kNone),
                  bias,
-                 static_cast<Initializer>(index_of(kInitializers, initializer, "initializer"))};
+                 static_cast<Initializer>(index_of(kInitializers, initializer, "initializer")),
+                 standardizes};
            }),
            "out_features"_a, "activation"_a, "parameter"_a, "dropout"_a, "norm"_a, "bias"_a,
-           "initializer"_a);
+           "initializer"_a, "standardizes"_a);
   register_mlp<float>(module, "Mlp32");
   register_mlp<double>(module, "Mlp64");
 }

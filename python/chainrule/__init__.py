@@ -19,7 +19,7 @@ from ._core import __version__
 from ._errors import DivergenceError, ModelFileError
 from ._evaluation import Evaluation
 from ._history import History
-from ._layers import Activation, Dense
+from ._layers import Activation, Dense, Standardize
 from ._loss import Loss
 from ._losses import (
     MAE,
@@ -90,6 +90,7 @@ __all__ = [
     "RMSprop",
     "ReduceOnPlateau",
     "Schedule",
+    "Standardize",
     "StepDecay",
     "Trainer",
     "__version__",

@@ -180,6 +180,7 @@ class LayerSpec:
         norm: Literal["none", "layer", "batch"],
         bias: bool,
         initializer: str,
+        standardizes: bool,
     ) -> None: ...
 
 class ParameterBlock(TypedDict):
@@ -197,7 +198,10 @@ class _Mlp:
     @property
     def running_statistics(
         self,
-    ) -> Floats: ...  # flat: running mean, running variance per batch-norm layer
+    ) -> Floats: ...  # flat: running mean, running variance per batch-norm layer; input statistics
+    @property
+    def is_ready(self) -> bool: ...  # not before inputs that are to be standardized are fitted
+    def standardize(self, x: Floats) -> None: ...  # ValueError for deviations out of range
     def parameter_blocks(self) -> list[ParameterBlock]: ...
     def initialize(self, seed: int) -> None: ...
     precision: str
@@ -205,7 +209,7 @@ class _Mlp:
         self, x: Floats, threads: int, precision: str | None = None
     ) -> Floats: ...  # None: the model's
 
-    # None unless x is a finite matrix that needs no conversion
+    # None unless x is a finite matrix that needs no conversion, and the network ready
     def predict_if_valid(self, x: object, threads: int) -> Floats | None: ...
     def forward(self, x: Floats, training: bool, step: int, out: Floats, threads: int) -> None: ...
 

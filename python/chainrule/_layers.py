@@ -1,4 +1,4 @@
-"""What a network is made of: activations and dense layers, as small frozen dataclasses."""
+"""What a network is made of: its input, activations and dense layers, as frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Dense:
         name = as_activation(self.activation).name
         return replace(self, initializer=_DEFAULT_INITIALIZERS.get(name, "glorot_uniform"))
 
-    def spec(self) -> _core.LayerSpec:
+    def spec(self, standardizes: bool = False) -> _core.LayerSpec:
         """Return what the compiled module takes; the layer must be resolved."""
         activation = as_activation(self.activation)
         assert self.initializer is not None
@@ -143,6 +143,7 @@ class Dense:
             self.norm or "none",
             self.bias,
             self.initializer,
+            standardizes,
         )
 
     def n_parameters(self, in_features: int) -> int:
@@ -151,26 +152,54 @@ class Dense:
         return self.out_features * (in_features + vectors)
 
 
+@dataclass(frozen=True)
+class Standardize:
+    """Standardize the inputs: z = (x - mean) * (1 / deviation), column by column.
+
+    Stands right behind the number of inputs. The first fit of the model takes mean and standard
+    deviation (with the number of rows as the divisor) of each column over the rows that it trains
+    on, as :meth:`MLP.standardize` does; they are no parameters, and later fits keep them. A column
+    of one value is shifted alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import chainrule as cr
+    >>> X = np.random.default_rng(0).normal(1000.0, 200.0, size=(100, 1))
+    >>> model = cr.MLP([1, cr.Standardize(), 16, 1])
+    >>> history = model.fit(X, X / 1000.0, loss="mse", optimizer=cr.Adam(1e-2), epochs=100)
+    >>> history.loss[-1] < 1e-3
+    True
+    >>> mean, factor = model.input_statistics
+    >>> bool(abs(mean[0] - X.mean()) < 1e-3)
+    True
+    """
+
+
 def resolve(
-    layers: Sequence[int | Dense],
+    layers: Sequence[int | Standardize | Dense],
     *,
     activation: str | Activation,
     output_activation: str | Activation,
     dropout: float,
     norm: Norm,
     initializer: str | None,
-) -> tuple[int, tuple[Dense, ...]]:
-    """Check the arguments of :class:`MLP`; return the inputs and the resolved layers."""
+) -> tuple[int, Standardize | None, tuple[Dense, ...]]:
+    """Check the arguments of :class:`MLP`; return inputs, input layer and resolved layers."""
     if isinstance(layers, str) or not hasattr(layers, "__iter__"):
         raise TypeError(
             "layers must be a sequence of sizes and Dense layers, "
             f"got {_arguments.type_name(layers)}"
         )
     items = list(layers)
+    input_layer = items[1] if len(items) > 1 and isinstance(items[1], Standardize) else None
+    if input_layer is not None:
+        del items[1]
     if len(items) < 2:
         raise ValueError(
             "layers must hold the number of inputs and at least one layer, "
             f"got {len(items)} item{'' if len(items) == 1 else 's'}"
+            + (" besides Standardize()" if input_layer else "")
         )
     in_features = _arguments.integer(items[0], "layers[0]", 1)
     hidden = Dense(1, as_activation(activation), dropout, norm, True, initializer)
@@ -179,8 +208,13 @@ def resolve(
     )
     dense = []
     for i, item in enumerate(items[1:], start=1):
+        if isinstance(item, Standardize):
+            raise ValueError(
+                "Standardize() must stand directly behind the number of inputs, as layers[1], "
+                f"got it as layers[{i + (input_layer is not None)}]"
+            )
         if not isinstance(item, Dense):
-            size = _arguments.integer(item, f"layers[{i}]", 1)
+            size = _arguments.integer(item, f"layers[{i + (input_layer is not None)}]", 1)
             item = replace(output if i == len(items) - 1 else hidden, out_features=size)
         dense.append(item.resolved())
-    return in_features, tuple(dense)
+    return in_features, input_layer, tuple(dense)

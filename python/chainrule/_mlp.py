@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import _arguments
 from ._data import dataset
 from ._evaluation import Evaluation, block_rows, evaluate
-from ._layers import Activation, Dense, Norm, resolve
+from ._layers import Activation, Dense, Norm, Standardize, resolve
 from ._losses import as_loss
 from ._network import Network
 from ._precision import as_precision
@@ -32,8 +32,9 @@ class MLP(Network):
 
     Parameters
     ----------
-    layers : sequence of int or Dense
-        The number of inputs, then the layers: a :class:`Dense`, or a size. Sizes get the keyword
+    layers : sequence of int, Standardize or Dense
+        The number of inputs, :class:`Standardize` where they are to be standardized, then the
+        layers: a :class:`Dense`, or a size. Sizes get the keyword
         arguments below; the last one gets `output_activation`, no dropout and no normalization.
     activation : str or Activation, default "relu"
         Of hidden layers given by size; see :class:`Activation`.
@@ -61,8 +62,10 @@ class MLP(Network):
     ----------
     in_features, out_features : int
         Columns of X and of the outputs.
+    input_layer : Standardize or None
+        What becomes of the inputs first.
     layers : tuple of Dense
-        The layers, with activations and initializers as objects and names.
+        The layers behind it, with activations and initializers as objects and names.
     dtype : numpy.dtype
         Of the parameters and of all arithmetic.
     seed : int
@@ -99,7 +102,7 @@ class MLP(Network):
 
     def __init__(
         self,
-        layers: Sequence[int | Dense],
+        layers: Sequence[int | Standardize | Dense],
         *,
         activation: str | Activation = "relu",
         output_activation: str | Activation = "identity",
@@ -110,7 +113,7 @@ class MLP(Network):
         seed: int = 0,
         precision: str | None = None,
     ) -> None:
-        in_features, dense = resolve(
+        in_features, input_layer, dense = resolve(
             layers,
             activation=activation,
             output_activation=output_activation,
@@ -120,13 +123,14 @@ class MLP(Network):
         )
         checked = _arguments.float_dtype(dtype)
         seed = _arguments.seed(seed)
-        super().__init__(in_features, dense, checked, seed, as_precision(precision, checked))
+        chosen = as_precision(precision, checked)
+        super().__init__(in_features, input_layer, dense, checked, seed, chosen)
         self.history: History | None = None
         self.recipe: dict[str, Any] | None = None
         self._trainer: Trainer | None = None
 
     def initialize(self, seed: int | None = None) -> None:
-        """Draw all parameters anew and forget running statistics and training.
+        """Draw all parameters anew and forget running statistics, those of inputs, and training.
 
         Parameters
         ----------
@@ -221,8 +225,8 @@ class MLP(Network):
 
     def _state(self) -> tuple[Any, ...]:
         numbers = (self.parameters.copy(), self.running_statistics.copy())
-        settings = (self.in_features, self.layers, self.dtype.name, self.seed, self.precision)
-        return (*settings, *numbers)
+        settings = (self.dtype.name, self.seed, self.precision)
+        return (tuple(self._items()), *settings, *numbers)
 
     def __reduce__(self) -> tuple[Callable[..., MLP], tuple[Any, ...]]:
         return _restore, self._state()
@@ -264,6 +268,8 @@ class MLP(Network):
         ------
         ValueError, TypeError
             For input that does not fit the model and the loss.
+        RuntimeError
+            Before the inputs' statistics of a layer :class:`Standardize` are fitted.
 
         Examples
         --------
@@ -272,6 +278,7 @@ class MLP(Network):
         >>> model.evaluate([[0.0], [1.0]], [1.0, 3.0], loss="mse")
         Evaluation(loss=5.0, score=-4.0)
         """
+        self._require_ready("evaluate")
         checked = as_loss(loss)
         data = dataset(self, checked, X, y, sample_weight)
         n_rows = block_rows(self)
@@ -465,8 +472,7 @@ class MLP(Network):
 
 
 def _restore(
-    in_features: int,
-    layers: tuple[Dense, ...],
+    layers: tuple[int | Standardize | Dense, ...],
     dtype: str,
     seed: int,
     precision: str,
@@ -474,7 +480,7 @@ def _restore(
     running_statistics: Floats,
 ) -> MLP:
     """Make a model of its numbers, for copies and pickles."""
-    model = MLP([in_features, *layers], dtype=dtype, seed=seed, precision=precision)
+    model = MLP(layers, dtype=dtype, seed=seed, precision=precision)
     model.parameters[:] = parameters
     model.running_statistics[:] = running_statistics
     return model

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _arguments, _core, _validation
-from ._layers import Dense
+from ._layers import Dense, Standardize
 from ._lock import TrainingLock
 from ._losses import as_loss
 from ._precision import as_precision
@@ -28,6 +28,7 @@ class Network:
     def __init__(
         self,
         in_features: int,
+        input_layer: Standardize | None,
         layers: tuple[Dense, ...],
         dtype: np.dtype[Any],
         seed: int,
@@ -35,6 +36,7 @@ class Network:
     ) -> None:
         self.in_features = in_features
         self.out_features = layers[-1].out_features
+        self.input_layer = input_layer
         self.layers = layers
         self.dtype = dtype
         self.seed = seed
@@ -48,14 +50,16 @@ class Network:
                 f"which make {self.n_parameters} parameters"
             )
         kind = _core.Mlp32 if dtype == np.float32 else _core.Mlp64
-        self._network: _core._Mlp = kind(in_features, [layer.spec() for layer in layers], seed)
+        first, *others = layers
+        specs = [first.spec(input_layer is not None), *(layer.spec() for layer in others)]
+        self._network: _core._Mlp = kind(in_features, specs, seed)
         self._network.precision = precision
         self._lock = TrainingLock()
         self._forward_input: Floats | None = None
         self._forward_count = 0
 
     def __repr__(self) -> str:
-        layers = ", ".join([str(self.in_features), *map(repr, self.layers)])
+        layers = ", ".join(map(repr, self._items()))
         precision = "" if self.precision == self.dtype.name else f", precision='{self.precision}'"
         return f"MLP([{layers}], dtype='{self.dtype}', seed={self.seed}{precision})"
 
@@ -69,6 +73,10 @@ class Network:
         if value is None:
             raise TypeError("precision must be one of its names, got NoneType")
         self._network.precision = as_precision(value, self.dtype)
+
+    def _items(self) -> list[int | Standardize | Dense]:
+        """Return what :class:`MLP` makes such a network of."""
+        return [self.in_features, *([self.input_layer] if self.input_layer else []), *self.layers]
 
     # --- numbers ---------------------------------------------------------------------------------
 
@@ -90,8 +98,68 @@ class Network:
 
     @property
     def running_statistics(self) -> Floats:
-        """Running mean, then running variance, of each batch normalization: a flat view."""
+        """Running mean, then running variance, of each batch normalization: a flat view.
+
+        Last, with :class:`Standardize`, are the means of the inputs and their factors, see
+        `input_statistics`; all 0 before they are fitted.
+        """
         return self._network.running_statistics
+
+    @property
+    def input_statistics(self) -> tuple[Floats, Floats] | None:
+        """Means of the inputs and 1 / their standard deviations, as :class:`Standardize` has them.
+
+        Copies of shape (in_features,), of the model's dtype; None without that layer, and before
+        it was fitted.
+        """
+        if self.input_layer is None or not self._network.is_ready:
+            return None
+        mean, factor = self.running_statistics[-2 * self.in_features :].reshape(2, -1).copy()
+        return mean, factor
+
+    def standardize(self, X: npt.ArrayLike) -> None:
+        """Fit the layer :class:`Standardize` by hand: take mean and deviation of each column of X.
+
+        Replaces what was fitted before. :meth:`MLP.fit` does this with its training rows when
+        nothing has been fitted; :meth:`Trainer.step` and :meth:`forward`, which see a batch alone,
+        need it done before. Sums are in double; each row counts once, whatever its weight.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_samples, in_features)
+            Features; finite, at least one row.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When the model has no such layer, X is not such an array, or a standard deviation is
+            too large for the model's dtype; nothing has changed then.
+        RuntimeError
+            When another thread is training the model.
+
+        Examples
+        --------
+        >>> import chainrule as cr
+        >>> model = cr.MLP([1, cr.Standardize(), 1], initializer="zeros")
+        >>> model.standardize([[10.0], [30.0]])
+        >>> model.input_statistics
+        (array([20.], dtype=float32), array([0.1], dtype=float32))
+        """
+        if self.input_layer is None:
+            raise ValueError("standardize needs a model with Standardize() behind its inputs")
+        x = _validation.matrix(X, "X", self.dtype, self.in_features)
+        if len(x) == 0:
+            raise ValueError(f"X must have at least one row, got shape {x.shape}")
+        with self._lock.hold("standardize"):
+            self._forward_input = None
+            self._network.standardize(x)
+
+    def _require_ready(self, caller: str) -> None:
+        if not self._network.is_ready:
+            raise RuntimeError(
+                f"{caller} needs the statistics of the inputs, which Standardize() takes in the "
+                "first fit: call fit or standardize(X) before"
+            )
 
     @property
     def weights(self) -> tuple[Floats, ...]:
@@ -142,12 +210,15 @@ class Network:
         ValueError, TypeError
             When X is not an array of finite numbers of that shape, or another argument not as
             described.
+        RuntimeError
+            Before the inputs' statistics of a layer :class:`Standardize` are fitted.
         """
         most_threads = _arguments.threads(threads)
         if precision is None:
             outputs = self._network.predict_if_valid(X, most_threads)
             if outputs is not None:
                 return outputs  # else X is to be converted, or wrong
+        self._require_ready("predict")
         x = _validation.matrix(X, "X", self.dtype, self.in_features)
         chosen = as_precision(precision, self.dtype, self.precision)
         return self._network.predict(x, most_threads, chosen)
@@ -189,7 +260,8 @@ class Network:
         ValueError, TypeError
             When an argument is not as described.
         RuntimeError
-            When another thread is training the model.
+            When another thread is training the model, or before the inputs' statistics of a layer
+            :class:`Standardize` are fitted.
         """
         x = _validation.features(X, self.dtype, self.in_features, "X")
         training = _arguments.boolean(training, "training")
@@ -198,6 +270,7 @@ class Network:
         n_threads = _arguments.threads(threads)
         outputs: Floats = np.empty((x.shape[0], self.out_features), self.dtype)
         with self._lock.hold("forward"):
+            self._require_ready("forward")
             if step is None:
                 step = self._forward_count
                 self._forward_count += training
@@ -312,7 +385,8 @@ class Network:
         ValueError, TypeError
             For input that does not fit the model and the loss.
         RuntimeError
-            When another thread is training the model.
+            When another thread is training the model, or before the inputs' statistics of a layer
+            :class:`Standardize` are fitted.
         """
         with self._lock.hold("loss_and_gradient"):
             penalties = (l1, l2, penalize_biases)
@@ -391,6 +465,7 @@ class Network:
         grad_x: bool,
     ) -> tuple[float, Floats | None]:
         """Write `gradient`; return the loss and, when asked for, the gradient of the features."""
+        self._require_ready("the gradient")
         checked = as_loss(loss)
         x = _validation.features(X, self.dtype, self.in_features, "X")
         targets = checked.targets(y, self.dtype, len(x), self.out_features)

@@ -189,9 +189,11 @@ class Trainer:
         DivergenceError
             When the loss, the gradient or the new parameters are not finite; nothing has changed.
         RuntimeError
-            When another thread is training the model.
+            When another thread is training the model, or before the inputs' statistics of a layer
+            :class:`Standardize` are fitted, by a fit or :meth:`MLP.standardize`.
         """
         model = self.model
+        model._require_ready("Trainer.step")
         if self._needs_epochs:
             raise ValueError(
                 "learning_rate must be a float, InverseScaling or ReduceOnPlateau for "
@@ -324,6 +326,8 @@ class Trainer:
             if resumed is not None:
                 resumed.restore(self)
                 first_epoch = resumed.first_epoch
+            if not model._network.is_ready:
+                model._network.standardize(data.x)
             plan = Plan(
                 training=data,
                 validation=validation,

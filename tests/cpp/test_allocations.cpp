@@ -109,8 +109,11 @@ std::vector<LayerSpec> layers(bool has_dropout) {
     return LayerSpec{
         width, activation, 0.01, has_dropout ? 0.3 : 0, norm, true, Initializer::he_uniform};
   };
-  return {hidden(33, Activation::gelu, Norm::kLayer), hidden(24, Activation::relu, Norm::kBatch),
-          hidden(17, Activation::tanh, Norm::kNone), LayerSpec{kOutputs}};
+  std::vector<LayerSpec> specs = {hidden(33, Activation::gelu, Norm::kLayer),
+                                  hidden(24, Activation::relu, Norm::kBatch),
+                                  hidden(17, Activation::tanh, Norm::kNone), LayerSpec{kOutputs}};
+  specs[0].standardizes = true;
+  return specs;
 }
 
 struct Setting {
@@ -149,12 +152,20 @@ void run_steps(Trainer<T>& trainer, int64_t steps) {
 }
 
 template <class T>
+void standardize(Mlp<T>& model, const Data<T>& data) {
+  chainrule::Team team;
+  team.begin(1);
+  model.standardize(team, data.x.data(), kRows);
+}
+
+template <class T>
 void check_steady_steps(bool shuffles) {
   const Data<T> data;
   for (const chainrule::Variant* variant : chainrule::supported_variants()) {
     chainrule::set_active_variant(variant->name);
     for (const Setting& setting : settings()) {
       Mlp<T> model(kInputs, layers(!setting.optimizer.is_lbfgs), 0);
+      standardize(model, data);
       Trainer<T> trainer(model, options_of(setting.optimizer));
       trainer.bind(data.dataset(), kBatchSize, shuffles, 100);
       // An epoch and more: every batch size has been seen, and L-BFGS has its pairs.
@@ -218,6 +229,7 @@ TEST_CASE("a single step on a batch no larger than one before allocates nothing"
   const Data<float> data;
   const Dataset<float> all = data.dataset();
   Mlp<float> model(kInputs, layers(true), 0);
+  standardize(model, data);
   Trainer<float> trainer(model, options_of(settings()[3].optimizer));
   trainer.step({all.x, 20, all.targets});
   const int64_t before = allocations;

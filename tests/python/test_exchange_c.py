@@ -112,6 +112,17 @@ def test_bits_of_every_variant(variant, norm, dtype, tmp_path, rng):
     assert_same(predict, model, inputs(rng, 200, 5, model.dtype))
 
 
+def test_bits_of_standardized_inputs(variant, dtype, compiler, tmp_path, rng):
+    layers = [5, cr.Standardize(), cr.Dense(17, "tanh"), 3]
+    model = set_numbers(cr.MLP(layers, dtype=dtype), rng)
+    x = inputs(rng, 400, 5, model.dtype)
+    fitted = rng.normal(size=(100, 5)) * [1e-6, 1e3, 1, 1e6, 0] + [1, -1e3, 0, 1e7, 0.1]
+    model.standardize(fitted)
+    predict = build(model, tmp_path, compiler, ["-O2"])
+    assert_same(predict, model, x)
+    assert_same(predict, model, fitted.astype(dtype))
+
+
 def test_a_file_of_baseline_has_other_bits(dtype, tmp_path, rng):
     model = network("tanh", None, dtype, rng)
     x = rng.normal(size=(100, 5)).astype(dtype)

@@ -47,6 +47,18 @@ def test_outputs_of_every_layer(activation, norm, dtype, rng):
     assert np.median(theirs.error) < 3e3 * np.finfo(dtype).eps * np.abs(theirs.value).max()
 
 
+def test_standardized_inputs(dtype, rng):
+    plain = network("tanh", None, dtype, rng)
+    model = cr.MLP([5, cr.Standardize(), *plain.layers], dtype=dtype)
+    model.parameters[:] = plain.parameters
+    X = (rng.normal(size=(50, 5)) * [1e-6, 1e3, 1, 1e6, 0] + [1, -1e3, 0, 1e7, 0.1]).astype(dtype)
+    model.standardize(X)
+    mean, factor = model.input_statistics
+    Z = (X - mean) * factor  # two operations that everybody rounds alike
+    outputs = run(cr.exchange.to_onnx(model), X)["outputs"]
+    assert_within(outputs, bound_of_predict(plain, Z, onnx_formulas.ACTIVATIONS), "onnxruntime")
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations_far_from_zero(activation, dtype):
     model = cr.MLP([1, cr.Dense(1, activation, bias=False)], dtype=dtype)

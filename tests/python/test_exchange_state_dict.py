@@ -13,6 +13,7 @@ from exchange_cases import assert_within, bound_of_predict
 import chainrule as cr
 from chainrule import _core
 from chainrule._errors import not_installed
+from chainrule.exchange._sequential import sequential
 
 ENTRIES = dict(np.load(Path(__file__).parents[1] / "golden" / "state_dicts.npz"))
 
@@ -172,3 +173,23 @@ def test_values_that_are_no_arrays():
     for value in (None, "abc", 1.0):
         with pytest.raises(ValueError, match=r"state_dict\['0'\] must be a Linear with a weight"):
             cr.exchange.from_state_dict({"0.weight": value})
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_standardized_inputs_are_in_the_first_linear(bias, dtype, rng):
+    layers = [4, cr.Standardize(), cr.Dense(9, "tanh", bias=bias), 2]
+    model = cr.MLP(layers, dtype=dtype, seed=1)
+    X = rng.normal(size=(300, 4)) * [1e-6, 1.0, 1e6, 0.0] + [1e-5, -5.0, 1e6, 3.0]
+    model.standardize(X)
+    _, state = sequential(model)
+    assert list(state) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    again = cr.exchange.from_state_dict(state, activation="tanh")
+    assert again.dtype == model.dtype
+    # Means are at most ten deviations: so much larger are the terms that cancel.
+    mean, factor = model.input_statistics
+    terms = (np.abs(X) + np.abs(mean)) * factor
+    size = (terms @ np.abs(model.weights[0])).max() * np.abs(model.weights[1]).sum(axis=0).max()
+    error = 20 * np.finfo(dtype).eps * size
+    np.testing.assert_allclose(again.predict(X), model.predict(X), rtol=0, atol=error)
+    # Tight enough to tell a missing mean or factor.
+    assert error < 1e-3 * np.abs(model.predict(X)).max()

@@ -116,6 +116,17 @@ def test_the_modules_are_the_plain_ones(nn):
     np.testing.assert_array_equal(module[0].weight.detach().numpy(), model.weights[0].T)
 
 
+def test_standardized_inputs_are_in_the_first_linear(torch, rng):
+    model = cr.MLP([3, cr.Standardize(), cr.Dense(5, "tanh", bias=False), 2], dtype="float64")
+    X = rng.normal(size=(50, 3)) * [1.0, 1e3, 1e-3] + [0.0, -1e3, 1e-3]
+    model.standardize(X)
+    module = cr.exchange.to_torch(model)
+    assert list(cr.exchange.to_state_dict(model)) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    with torch.no_grad():
+        theirs = module(torch.from_numpy(X)).numpy()
+    np.testing.assert_allclose(theirs, model.predict(X), rtol=0, atol=1e-13)
+
+
 def test_numbers_are_copies(torch, rng):
     model = network("relu", "batch", "float32", rng)
     module = cr.exchange.to_torch(model)

@@ -50,6 +50,16 @@ NETWORKS = {
         "cross_entropy",
         {"optimizer": cr.LBFGS()},
     ),
+    "standardize-groups-adam": (
+        [cr.Standardize(), cr.Dense(40, "silu", dropout=0.1), 3],
+        "mse",
+        {"optimizer": cr.Adam()},
+    ),
+    "standardize-batch-sgd": (
+        [cr.Standardize(), cr.Dense(300, "tanh", norm="batch"), cr.Dense(200, "relu"), 3],
+        "mse",
+        {"optimizer": cr.SGD(0.05)},
+    ),
     # float64 has no such precision and is trained in its own.
     "sigmoid-bf16x3-adam": (
         [cr.Dense(70, "sigmoid", norm="layer"), cr.Dense(40, "tanh"), 10],
@@ -103,7 +113,10 @@ def train(name, dtype="float32", threads=None, *, place=0, variant=None):
         settings = {key: value for key, value in settings.items() if key != "precision"}
     model = cr.MLP([IN_FEATURES, *layers], dtype=dtype, seed=5)
     rng = np.random.default_rng(11)
-    x = placed(rng.normal(size=(N_ROWS, IN_FEATURES)).astype(dtype), place)
+    x = rng.normal(size=(N_ROWS, IN_FEATURES)).astype(dtype)
+    if model.input_layer is not None:
+        x = 1e3 * x + 1e4
+    x = placed(x, place)
     y = targets(loss, model.out_features, rng)
     first = model.parameters.copy()
     whole = isinstance(settings["optimizer"], cr.LBFGS)

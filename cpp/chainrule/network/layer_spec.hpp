@@ -1,5 +1,5 @@
-// What a user says of one layer: dense, then norm, then activation, then dropout. Used by network
-// and the bindings.
+// What a user says of one layer: dense, then norm, then activation, then dropout. The first one may
+// standardize its inputs before. Used by network and the bindings.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,7 @@ struct LayerSpec {
   Norm norm = Norm::kNone;
   bool has_bias = true;
   Initializer initializer = Initializer::glorot_uniform;
+  bool standardizes = false;  // the first layer alone: z = (x - mean) * factor comes before it
 };
 
 }  // namespace chainrule

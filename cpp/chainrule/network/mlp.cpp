@@ -83,6 +83,7 @@ void Mlp<T>::forward_rows(Context& context, Workspace<T>& workspace, size_t laye
   const DenseShape size = shape(workspace, layer, rows.count);
   const bool has_norm = spec.norm != Norm::kNone;
   const int64_t at = rows.first * size.out_features;
+  if (spec.standardizes) standardize_rows(workspace, x, rows);
   const bool keeps_input = !has_norm && info(spec.activation).saved == Saved::input;
   dense_forward<T>(context, size, layer_input(workspace, layer, x) + rows.first * size.in_features,
                    weight(context, workspace, layer), parameter(offsets_[layer].bias),
@@ -242,6 +243,17 @@ NormBackward<T> Mlp<T>::norm_backward(Workspace<T>& workspace, size_t layer, Row
           false};
 }
 
+// z = (x - mean) * factor; two operations that every variant rounds alike.
+template <class T>
+void Mlp<T>::standardize_rows(Workspace<T>& workspace, const T* x, RowRange rows) const {
+  const T *means = input_means(), *factors = input_factors();
+  T* z = workspace.standardized.data();
+  for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
+    const int64_t at = r * in_features_;
+    for (int64_t j = 0; j < in_features_; ++j) z[at + j] = (x[at + j] - means[j]) * factors[j];
+  }
+}
+
 // From the gradient with respect to a layer's product that with respect to its inputs.
 template <class T>
 void Mlp<T>::input_gradient_rows(Context& context, Workspace<T>& workspace, size_t layer,
@@ -252,6 +264,11 @@ void Mlp<T>::input_gradient_rows(Context& context, Workspace<T>& workspace, size
   dense_input_gradient(
       context, size, workspace.layers[layer].product_gradient + rows.first * size.out_features,
       weight(context, workspace, layer), grad_input + rows.first * size.in_features);
+  if (!specs_[layer].standardizes) return;
+  for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
+    T* row = grad_x + r * in_features_;
+    context.kernels<T>().multiply(row, input_factors(), row, in_features_);
+  }
 }
 
 template <class T>
@@ -289,7 +306,7 @@ template <class T>
 void Mlp<T>::predict(Team& team, const T* x, int64_t rows, T* out, Precision precision) const {
   // As many rows at a time as keep the workspace small.
   constexpr int64_t kFewest = 256, kMost = 4096, kElements = int64_t{1} << 22;
-  int64_t widths = 0;
+  int64_t widths = standardizes() ? in_features_ : 0;
   for (const LayerSpec& spec : specs_) widths += spec.out_features;
   const int64_t chunk = std::clamp(kElements / widths, kFewest, kMost);
   Workspace<T> workspace;

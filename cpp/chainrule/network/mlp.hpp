@@ -54,9 +54,19 @@ class Mlp {
   const std::vector<ParameterBlock>& blocks() const { return blocks_; }
   AlignedBuffer<T>& parameters() { return parameters_; }
   const AlignedBuffer<T>& parameters() const { return parameters_; }
-  // Per batch-norm layer: running mean, running variance.
+  // Per batch-norm layer: running mean, running variance. Last, where inputs are standardized,
+  // their means and factors: 1 / standard deviation, all 0 before they are fitted.
   AlignedBuffer<T>& running_statistics() { return running_; }
   uint64_t seed() const { return seed_; }
+
+  bool standardizes() const { return specs_.front().standardizes; }
+  // Whether the network can be evaluated: inputs that it standardizes have been fitted.
+  bool is_ready() const { return !standardizes() || input_factors()[0] != 0; }
+  // Takes means and standard deviations of the columns of x (rows >= 1, in_features): sums in
+  // double over the rows in their order. A column of one value, or of a deviation too small to
+  // divide by, keeps its scale. Throws std::domain_error where one is too large; changes nothing
+  // then, nor when the team's interrupt stopped it.
+  void standardize(Team& team, const T* x, int64_t rows);
 
   // The outputs (rows, out_features) for x (rows, in_features), kept in the workspace with what
   // backward needs. In training, batch norm uses the batch's statistics and dropout the masks of
@@ -135,8 +145,12 @@ class Mlp {
     return layer == 0 ? in_features_ : specs_[layer - 1].out_features;
   }
   static const T* layer_input(const Workspace<T>& workspace, size_t layer, const T* x) {
-    return layer == 0 ? x : workspace.layers[layer - 1].output;
+    if (layer > 0) return workspace.layers[layer - 1].output;
+    return workspace.standardized.empty() ? x : workspace.standardized.data();
   }
+  const T* input_means() const { return running_.data() + running_.size() - 2 * in_features_; }
+  const T* input_factors() const { return running_.data() + running_.size() - in_features_; }
+  void standardize_rows(Workspace<T>& workspace, const T* x, RowRange rows) const;
   DenseShape shape(const Workspace<T>& workspace, size_t layer, int64_t rows) const;
   // Whether the forward pass through a layer needs all rows before it can go on.
   bool mixes_rows(size_t layer, const Workspace<T>& workspace) const {

@@ -1,7 +1,11 @@
 // The parameters and running statistics of a network: layout, initial values, updates.
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "network/mlp.hpp"
 
@@ -33,6 +37,7 @@ Mlp<T>::Mlp(int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed)
     }
     offsets_.push_back(offsets);
   }
+  if (standardizes()) running = checked_sum(running, checked_product(2, in_features_));
   parameters_ = AlignedBuffer<T>(total);
   running_ = AlignedBuffer<T>(running);
   initialize(seed);
@@ -57,6 +62,55 @@ void Mlp<T>::initialize(uint64_t seed) {
       std::fill_n(running_.data() + at.running + width, width, T{1});
     }
   }
+  if (standardizes()) {
+    std::fill_n(running_.data() + running_.size() - 2 * in_features_, 2 * in_features_, T{0});
+  }
+}
+
+template <class T>
+void Mlp<T>::standardize(Team& team, const T* x, int64_t rows) {
+  constexpr int64_t kElements = 1 << 14;  // some ten microseconds: then the interrupt is asked
+  const auto columns = static_cast<size_t>(in_features_);
+  std::vector<double> means(columns), squares(columns);
+  std::vector<char> varies(columns);
+  const auto for_elements = [&](const auto& body) {
+    const int64_t block = std::max<int64_t>(1, kElements / in_features_);
+    for (int64_t r = 0; r < rows; ++r) {
+      if (r % block == 0 && team.interrupt().stop_requested()) return;
+      const T* row = x + r * in_features_;
+      for (size_t j = 0; j < columns; ++j) body(j, row[j]);
+    }
+  };
+  for_elements([&](size_t j, T value) {
+    means[j] += static_cast<double>(value);
+    varies[j] |= value != x[j];
+  });
+  for (double& mean : means) mean /= static_cast<double>(rows);
+  for_elements([&](size_t j, T value) {
+    const double d = static_cast<double>(value) - means[j];
+    squares[j] += d * d;
+  });
+  if (team.interrupt().is_stopped()) return;
+  std::vector<T> factors(columns, T{1});
+  for (size_t j = 0; j < columns; ++j) {
+    if (!varies[j]) {
+      means[j] = static_cast<double>(x[j]);  // the sum was rounded
+      continue;
+    }
+    const double factor = 1 / std::sqrt(squares[j] / static_cast<double>(rows));
+    if (factor > static_cast<double>(std::numeric_limits<T>::max())) continue;
+    // Of an infinite or NaN deviation it is 0 or NaN.
+    if (!(factor >= static_cast<double>(std::numeric_limits<T>::min()))) {
+      throw std::domain_error(
+          "X must have columns with standard deviations within its dtype, got "
+          "a larger one in column " +
+          std::to_string(j));
+    }
+    factors[j] = static_cast<T>(factor);
+  }
+  T* kept = running_.data() + running_.size() - 2 * in_features_;
+  for (size_t j = 0; j < columns; ++j) kept[j] = static_cast<T>(means[j]);
+  std::copy(factors.begin(), factors.end(), kept + in_features_);
 }
 
 template <class T>

@@ -34,6 +34,7 @@ struct Workspace {
   void reserve(const KernelTable<T>& kernels, int64_t capacity, int64_t in_features,
                const std::vector<LayerSpec>& specs, bool for_training) {
     layers.resize(specs.size());
+    if (specs.front().standardizes) standardized.reserve(checked_product(capacity, in_features));
     for (size_t i = 0; i < specs.size(); ++i) {
       const LayerSpec& spec = specs[i];
       LayerWorkspace<T>& layer = layers[i];
@@ -104,6 +105,7 @@ struct Workspace {
   Precision precision = Precision::kFull;
 
   std::vector<LayerWorkspace<T>> layers;
+  AlignedBuffer<T> standardized;     // (rows, in_features), if the network standardizes its inputs
   AlignedBuffer<T> gradient_panels;  // of the layer at hand, see ops/dense.hpp
   AlignedBuffer<T> group_gradients;  // of all parameters, for each group of rows but the first
   // Of the last forward pass:

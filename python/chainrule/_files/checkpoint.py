@@ -95,6 +95,7 @@ def describe(
     model = trainer.model
     call = {
         "in_features": model.in_features,
+        "input_layer": model.input_layer,
         "layers": model.layers,
         "dtype": model.dtype.name,
         "seed of the model": model.seed,
@@ -131,7 +132,11 @@ def find(
     with container.reading(path):
         fields = container.require_keys(contents.metadata, _FIELDS, "the checkpoint")
         before = container.require_keys(
-            fields["call"], [*call], "call", precision=trainer.model.dtype.name
+            fields["call"],
+            [*call],
+            "call",
+            input_layer=None,
+            precision=trainer.model.dtype.name,
         )
         other = next((name for name in call if before[name] != call[name]), None)
         then = _shown(before[other], other) if other else ""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .. import _arguments
 from .._callbacks import EarlyStopping
-from .._layers import Dense
+from .._layers import Dense, Standardize
 from .._loss import Loss
 from .._mlp import MLP
 from .._optimizers import Optimizer
@@ -29,7 +29,16 @@ KIND = "mlp"
 
 Tensors = dict[str, npt.NDArray[Any]]
 
-_FIELDS = ("in_features", "layers", "dtype", "seed", "precision", "recipe", "history")
+_FIELDS = (
+    "in_features",
+    "input_layer",
+    "layers",
+    "dtype",
+    "seed",
+    "precision",
+    "recipe",
+    "history",
+)
 _SETTINGS = (
     *("l1", "l2", "penalize_biases", "divide_penalties"),
     *("clip_norm", "clip_value", "seed", "precision"),
@@ -37,6 +46,8 @@ _SETTINGS = (
 # What files of version 1 lack.
 _MISSING: dict[str, Any] = {"divide_penalties": False, "precision": None}
 _OF_FIT = ("batch_size", "epochs", "shuffle", "validation_fraction", "early_stopping")
+# Of Standardize: 0 before they are fitted; the factor is 1 / standard deviation.
+_INPUT = ("input.mean", "input.factor")
 _RECIPE = ("loss", "optimizer", *_SETTINGS, *_OF_FIT)
 
 
@@ -78,6 +89,8 @@ def pack_model(model: MLP, prefix: str = "") -> tuple[dict[str, Any], Tensors]:
         "recipe": None,
         "history": None,
     }
+    if model.input_layer is not None:
+        metadata["input_layer"] = to_fields(model.input_layer)
     tensors = _views(model)
     if model.recipe is not None:
         metadata["recipe"] = {name: to_fields(value) for name, value in model.recipe.items()}
@@ -109,8 +122,13 @@ def unpack_model(metadata: Any, tensors: Tensors, prefix: str = "") -> MLP:
     ValueError, TypeError
         For what makes no model, before memory is taken for one; see :func:`container.reading`.
     """
-    fields = container.require_keys(metadata, _FIELDS, "the model", precision=None)
+    fields = container.require_keys(
+        metadata, _FIELDS, "the model", input_layer=None, precision=None
+    )
     in_features = _arguments.integer(fields["in_features"], "in_features", 1)
+    input_layer = fields["input_layer"]
+    if input_layer is not None:
+        input_layer = from_fields(input_layer, Standardize, "input_layer")
     layers = from_fields(fields["layers"], tuple, "layers")
     if not layers or not all(isinstance(layer, Dense) for layer in layers):
         raise TypeError(f"layers must be a list of Dense layers, got {layers!r}")
@@ -123,7 +141,7 @@ def unpack_model(metadata: Any, tensors: Tensors, prefix: str = "") -> MLP:
     own = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
     numbers = {
         name: container.require_tensor(own, name, dtype, shape)
-        for name, shape in _shapes(in_features, layers).items()
+        for name, shape in _shapes(in_features, input_layer, layers).items()
     }
     for name in numbers:
         del own[name]
@@ -131,7 +149,8 @@ def unpack_model(metadata: Any, tensors: Tensors, prefix: str = "") -> MLP:
     if own:
         raise ValueError(f"the model must have no other tensors, got {[*own]}")
     precision = as_precision(fields["precision"], dtype)
-    model = MLP([in_features, *layers], dtype=dtype, seed=seed, precision=precision)
+    first = [in_features] if input_layer is None else [in_features, input_layer]
+    model = MLP([*first, *layers], dtype=dtype, seed=seed, precision=precision)
     for name, view in _views(model).items():
         view[...] = numbers[name]
     model.history = history
@@ -140,9 +159,13 @@ def unpack_model(metadata: Any, tensors: Tensors, prefix: str = "") -> MLP:
     return model
 
 
-def _shapes(in_features: int, layers: Sequence[Dense]) -> dict[str, tuple[int, ...]]:
+def _shapes(
+    in_features: int, input_layer: Standardize | None, layers: Sequence[Dense]
+) -> dict[str, tuple[int, ...]]:
     """Return name and shape of each array of a network."""
     shapes: dict[str, tuple[int, ...]] = {}
+    if input_layer is not None:
+        shapes |= dict.fromkeys(_INPUT, (in_features,))
     for i, layer in enumerate(layers):
         width = layer.out_features
         shapes[f"layers.{i}.weight"] = (in_features, width)
@@ -168,6 +191,8 @@ def _views(model: MLP) -> Tensors:
             for role in ("running_mean", "running_variance"):
                 views[f"layers.{i}.{role}"] = running[: layer.out_features]
                 running = running[layer.out_features :]
+    if model.input_layer is not None:
+        views |= zip(_INPUT, running.reshape(2, -1), strict=True)
     return views
 
 

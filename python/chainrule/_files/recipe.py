@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from .. import _core
 from .._callbacks import EarlyStopping
-from .._layers import Activation, Dense
+from .._layers import Activation, Dense, Standardize
 from .._losses import LOSSES
 from .._optimizers import OPTIMIZERS
 from .._schedules import (
@@ -37,7 +37,7 @@ _ADDED: dict[str, dict[str, Any]] = {name: {"epsilon_hat": False} for name in ("
 _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
-        *(Activation, Dense, EarlyStopping),
+        *(Activation, Dense, Standardize, EarlyStopping),
         *LOSSES.values(),
         *OPTIMIZERS.values(),
         *_SCHEDULES,

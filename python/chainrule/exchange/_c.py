@@ -64,6 +64,8 @@ def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "mo
     ------
     TypeError
         When `model` is no MLP or `name` no string.
+    RuntimeError
+        Before the inputs' statistics of a layer :class:`chainrule.Standardize` are fitted.
     ValueError
         When `name` is no such identifier or a number of the model is not finite.
     OSError
@@ -91,12 +93,14 @@ def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "mo
         raise TypeError(f"name must be a C identifier, got {type(name).__name__}")
     if not _IDENTIFIER.fullmatch(name):
         raise ValueError(f"name must be a C identifier that starts with a letter, got {name!r}")
+    inputs = _inputs(model)
     arrays = [_prepare(part, i) for i, part in enumerate(layer_arrays(model))]
     activations = [_activation(layer, i, model.dtype) for i, layer in enumerate(model.layers)]
     dtype = model.dtype.name
     fuses_products = runtime.active_variant() != "baseline"
     functions = pieces(
         {"dense", "absolute", "flushed"}
+        | ({"subtract", "multiply"} if inputs else set())
         | {f"{layer.norm}_norm" for layer in model.layers if layer.norm}
         | {function for function, _ in activations if function}
         | ({"activate"} if any(function for function, _ in activations) else set()),
@@ -107,7 +111,7 @@ def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "mo
         [
             _opening(model, name),
             functions,
-            _numbers(arrays, dtype),
+            _numbers(inputs, arrays, dtype),
             _predict(model, name, arrays, activations),
             _self_test(model, name),
         ]
@@ -115,6 +119,18 @@ def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "mo
     if path is not None:
         Path(path).write_text(text, encoding="ascii", newline="\n")
     return text
+
+
+def _inputs(model: MLP) -> dict[str, list[float]]:
+    """Return the statistics of the inputs, where the model standardizes them."""
+    if model.input_statistics is None:
+        return {}
+    mean, factor = model.input_statistics
+    if not (np.isfinite(mean).all() and np.isfinite(factor).all()):
+        raise ValueError("model must have finite numbers, got others in input_statistics")
+    tiny = np.abs(mean) < np.finfo(mean.dtype).tiny
+    mean = np.where(tiny, np.copysign(mean.dtype.type(0), mean), mean)
+    return {"input_mean": mean.tolist(), "input_factor": factor.tolist()}
 
 
 def _prepare(part: dict[str, Floats], layer: int) -> dict[str, list[float]]:
@@ -200,13 +216,17 @@ returns 0. When one of
 """
 
 
-def _numbers(arrays: list[dict[str, list[float]]], dtype: str) -> str:
+def _numbers(
+    inputs: dict[str, list[float]], arrays: list[dict[str, list[float]]], dtype: str
+) -> str:
     """Return the definitions of the model's arrays."""
-    lines = []
-    for i, part in enumerate(arrays):
-        for role, values in part.items():
-            text = array_text(values, dtype)
-            lines.append(f"static const real {role}_{i}[] = {{\n  {text}}};")
+    named = inputs | {
+        f"{role}_{i}": values for i, part in enumerate(arrays) for role, values in part.items()
+    }
+    lines = [
+        f"static const real {name}[] = {{\n  {array_text(values, dtype)}}};"
+        for name, values in named.items()
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -227,6 +247,9 @@ def _predict(
     real = TYPES[dtype]["real"]
     last = len(model.layers) - 1
     even, odd = _buffers(model)
+    value = "flushed(x[i])"
+    if model.input_layer is not None:
+        value = f"multiply(subtract({value}, input_mean[i]), input_factor[i])"
     lines = [
         "/* The declaration that other files use. */",
         f"int {name}_predict(const {real} *x, {real} *y);",
@@ -236,7 +259,7 @@ def _predict(
         "  size_t i;",
         f"  for (i = 0; i < {name}_in_features; ++i) {{",
         f"    if (!(absolute(x[i]) <= {real_max(dtype)})) return 1;",
-        "    even[i] = flushed(x[i]);",
+        f"    even[i] = {value};",
         "  }",
     ]
     width = model.in_features

@@ -82,6 +82,8 @@ def to_onnx(
     ValueError
         For another `task`, an `opset` that onnx does not know, `classes` without the task
         ``classifier`` or not one for each probability, or 2 GiB of parameters and more.
+    RuntimeError
+        Before the inputs' statistics of a layer :class:`chainrule.Standardize` are fitted.
     OSError
         When the file can't be written.
 

@@ -214,6 +214,10 @@ ACTIVATIONS: dict[str, Callable[[Graph, str, float], str]] = {
 
 def add_network(graph: Graph, model: MLP, x: str) -> str:
     """Add the layers of a model of the graph's element type; return the name of its outputs."""
+    if model.input_statistics is not None:
+        mean, factor = model.input_statistics
+        centered = graph.add("Sub", x, graph.constant(mean, "input_mean"))
+        x = graph.add("Mul", centered, graph.constant(factor, "input_factor"))
     for i, (layer, arrays) in enumerate(zip(model.layers, layer_arrays(model), strict=True)):
         named = {role: graph.constant(value, f"{role}_{i}") for role, value in arrays.items()}
         bias = (named["bias"],) if "bias" in named else ()

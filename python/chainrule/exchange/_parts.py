@@ -6,6 +6,7 @@ Used by all modules of this folder.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,9 +24,10 @@ ROLES = ("weight", "bias", "scale", "shift", "running_mean", "running_variance")
 
 
 def require_model(model: object) -> MLP:
-    """Raise unless the argument `model` is an MLP."""
+    """Raise unless the argument `model` is an MLP that can predict."""
     if not isinstance(model, MLP):
         raise TypeError(f"model must be a chainrule.MLP, got {_arguments.type_name(model)}")
+    model._require_ready("an export")
     return model
 
 
@@ -45,6 +47,23 @@ def layer_arrays(model: MLP) -> list[dict[str, Floats]]:
                 arrays[role] = running[start : start + layer.out_features]
                 start += layer.out_features
     return layers
+
+
+def without_standardize(model: MLP) -> tuple[list[Dense], list[dict[str, Floats]]]:
+    """Return layers and arrays of a model whose first weight does what :class:`Standardize` did.
+
+    ((x - mean) * factor) W + b = x (factor * W) + (b - (mean * factor) W), computed in double.
+    """
+    layers, arrays = list(model.layers), layer_arrays(model)
+    if model.input_statistics is None:
+        return layers, arrays
+    mean, factor = (values.astype(np.float64) for values in model.input_statistics)
+    first = arrays[0]
+    weight = factor[:, None] * first["weight"]
+    bias = first.get("bias", np.zeros(1)) - mean @ weight
+    layers[0] = replace(layers[0], bias=True)
+    arrays[0] = first | {"weight": weight.astype(model.dtype), "bias": bias.astype(model.dtype)}
+    return layers, arrays
 
 
 def layer_activation(layer: Dense) -> Activation:

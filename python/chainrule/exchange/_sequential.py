@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._parts import layer_activation, layer_arrays
+from ._parts import layer_activation, without_standardize
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -44,7 +44,7 @@ def sequential(model: MLP) -> tuple[str, Arrays]:
         state.update({f"{len(modules)}.{name}": array for name, array in arrays.items()})
         modules.append(f"nn.{text}")
 
-    for layer, arrays in zip(model.layers, layer_arrays(model), strict=True):
+    for layer, arrays in zip(*without_standardize(model), strict=True):
         n = layer.out_features
         add(f"Linear({width}, {n}{'' if layer.bias else ', bias=False'})", _linear(arrays))
         if layer.norm is not None:

@@ -189,6 +189,8 @@ def to_state_dict(model: MLP) -> dict[str, Any]:
         Without PyTorch.
     TypeError
         When `model` is no MLP.
+    RuntimeError
+        Before the inputs' statistics of a layer :class:`chainrule.Standardize` are fitted.
     """
     from ._torch import to_torch
 

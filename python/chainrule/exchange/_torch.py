@@ -14,7 +14,7 @@ from .. import _arguments
 from .._errors import not_installed
 from .._layers import Activation, Dense
 from ._coefficients import NORM_EPSILON
-from ._parts import build, layer_activation, layer_arrays, require_model
+from ._parts import build, layer_activation, require_model, without_standardize
 from ._sequential import SOFTPLUS_THRESHOLDS
 from ._state_dict import linear_arrays, norm_arrays
 
@@ -260,7 +260,8 @@ def to_torch(model: MLP) -> nn.Sequential:
     torch.nn.Sequential
         In training mode, as PyTorch makes modules: call ``eval()`` for predictions. On the CPU,
         with copies of the parameters and running statistics, of the model's dtype. Initializers
-        have no counterpart.
+        have no counterpart. :class:`chainrule.Standardize` goes into the first Linear: for columns
+        whose mean is many times their deviation, float32 loses as many digits.
 
     Raises
     ------
@@ -268,6 +269,8 @@ def to_torch(model: MLP) -> nn.Sequential:
         Without PyTorch.
     TypeError
         When `model` is no MLP.
+    RuntimeError
+        Before the inputs' statistics of a layer :class:`chainrule.Standardize` are fitted.
     """
     model = require_model(model)
     torch = _import_torch()
@@ -275,7 +278,7 @@ def to_torch(model: MLP) -> nn.Sequential:
     modules: list[Any] = []
     dtype = getattr(torch, model.dtype.name)
     width = model.in_features
-    for layer, arrays in zip(model.layers, layer_arrays(model), strict=True):
+    for layer, arrays in zip(*without_standardize(model), strict=True):
         n = layer.out_features
         with torch.no_grad():
             linear = nn.utils.skip_init(nn.Linear, width, n, bias=layer.bias, dtype=dtype)

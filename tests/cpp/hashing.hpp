@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -41,8 +42,36 @@ std::vector<T> any_normal(int64_t size, uint32_t index) {
   return values;
 }
 
-// FNV-1a over the bytes. What docs/numerics.md leaves open is made one: NaNs, and numbers at the
-// edge of the denormal range.
+// Numbers of which a fifth are what makes a NaN or is one: of either sign, quiet or not, with a
+// payload.
+template <class T>
+std::vector<T> specials(int64_t size, uint32_t index) {
+  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+  using Limits = std::numeric_limits<T>;
+  constexpr Bits kSign = Bits{1} << (8 * sizeof(T) - 1);
+  constexpr Bits kInfinity =
+      sizeof(T) == 4 ? Bits{0x7f800000} : static_cast<Bits>(0x7ff0000000000000);
+  constexpr Bits kQuiet = kInfinity | kInfinity >> 1;
+  const Bits nans[] = {
+      kQuiet,        kQuiet | kSign,        kQuiet | 5,           kQuiet | kSign | 7,
+      kInfinity | 1, kSign | kInfinity | 3, static_cast<Bits>(-1)};
+  const T others[] = {Limits::infinity(), -Limits::infinity(), Limits::max(), -Limits::max(),
+                      T(-0.0)};
+  const chainrule::RandomStream stream(98, chainrule::RandomPurpose::kShuffle, index);
+  std::vector<T> values = uniform<T>(size, index, -3, 3);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const auto drawn = static_cast<size_t>(stream.bits(i) % 60);
+    if (drawn < std::size(nans)) {
+      std::memcpy(&values[i], &nans[drawn], sizeof(T));
+    } else if (drawn - std::size(nans) < std::size(others)) {
+      values[i] = others[drawn - std::size(nans)];
+    }
+  }
+  return values;
+}
+
+// FNV-1a over the bytes. What docs/numerics.md leaves open is made one: numbers at the edge of the
+// denormal range.
 class Hash {
  public:
   template <class T>
@@ -50,7 +79,6 @@ class Hash {
     for (int64_t i = 0; i < size; ++i) {
       T value = values[i];
       if constexpr (std::is_floating_point_v<T>) {
-        if (std::isnan(value)) value = std::numeric_limits<T>::quiet_NaN();
         if (std::abs(value) <= std::numeric_limits<T>::min()) value = std::copysign(T(0), value);
       }
       unsigned char bytes[sizeof(T)];

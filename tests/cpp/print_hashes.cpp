@@ -24,6 +24,7 @@ namespace {
 using namespace chainrule;
 using hashing::any_normal;
 using hashing::Hash;
+using hashing::specials;
 using hashing::uniform;
 
 // Not a multiple of any vector.
@@ -74,7 +75,7 @@ void print_elementwise() {
 }
 
 template <class T>
-void print_dense() {
+void print_dense(bool has_nans) {
   Team team;
   std::vector<DenseShape> shapes = {{37, 29, 43}, {130, 1100, 70}};
   for (const Precision precision : {Precision::kBf16x6, Precision::kBf16x3, Precision::kBf16}) {
@@ -82,8 +83,16 @@ void print_dense() {
   }
   for (const DenseShape& shape : shapes) {
     const auto [m, k, n, precision] = shape;
-    const std::vector<T> x = uniform<T>(m * k, 1, -1, 1), w = uniform<T>(k * n, 2, -1, 1),
-                         b = uniform<T>(n, 3, -1, 1), g = uniform<T>(m * n, 4, -1, 1);
+    std::vector<T> x = uniform<T>(m * k, 1, -1, 1), b = uniform<T>(n, 3, -1, 1),
+                   g = uniform<T>(m * n, 4, -1, 1);
+    const std::vector<T> w = uniform<T>(k * n, 2, -1, 1);
+    if (has_nans) {
+      // In some rows of the left operands, so that elements of every kind are left.
+      const std::vector<T> bad = specials<T>(std::max(7 * k, 7 * n), 5);
+      std::copy_n(bad.data(), 7 * k, x.data() + 11 * k);
+      std::copy_n(bad.data(), 7 * n, g.data() + 20 * n);
+      b[3] = bad[0];
+    }
     std::vector<T> y = g, grad_x = x, grad_w = w, grad_b = b;
     dense_forward<T>(team, shape, x.data(), w.data(), b.data(), Activation::tanh, T{0}, nullptr,
                      y.data());
@@ -91,15 +100,17 @@ void print_dense() {
                       grad_b.data());
     Hash hash;
     for (const std::vector<T>* result : {&y, &grad_x, &grad_w, &grad_b}) hash.add(*result);
-    hash.print(label<T>("dense", in_precision(std::to_string(k), precision)));
+    hash.print(
+        label<T>(has_nans ? "dense nan" : "dense", in_precision(std::to_string(k), precision)));
   }
 }
 
 template <class T>
-void print_losses() {
+void print_losses(bool has_nans) {
   Team team;
   constexpr int64_t kRows = 103, kColumns = 6;
-  const std::vector<T> outputs = uniform<T>(kRows * kColumns, 1, -4, 4),
+  const std::vector<T> outputs = has_nans ? specials<T>(kRows * kColumns, 6)
+                                          : uniform<T>(kRows * kColumns, 1, -4, 4),
                        targets = uniform<T>(kRows * kColumns, 2, 0, 1),
                        weights = uniform<T>(kRows, 3, 0, 2);
   std::vector<int32_t> labels(kRows);
@@ -130,7 +141,7 @@ void print_losses() {
         hash.add(gradient);
       }
     }
-    hash.print(label<T>("loss", kLosses[i].name));
+    hash.print(label<T>(has_nans ? "loss nan" : "loss", kLosses[i].name));
   }
 }
 
@@ -150,6 +161,88 @@ void print_vectors() {
   kernels.multiply(x.data(), mask.data(), x.data(), kSize);
   hash.add(x);
   hash.print(label<T>("vector", "all"));
+}
+
+// What comes of NaNs, infinities and overflows: the bits of every NaN too.
+template <class T>
+void print_specials() {
+  const KernelTable<T>& kernels = active_kernels<T>();
+  const std::vector<T> x = specials<T>(kSize, 1), other = specials<T>(kSize, 2);
+  std::vector<T> y(kSize), saved;
+  for (size_t i = 0; i < kMathFunctions.size(); ++i) {
+    Hash hash;
+    kernels.math_functions[i](x.data(), y.data(), kSize);
+    hash.add(y);
+    hash.print(label<T>("math nan", kMathFunctions[i]));
+  }
+  for (size_t i = 0; i < kActivations.size(); ++i) {
+    const auto parameter = static_cast<T>(kActivations[i].initial);
+    Hash hash;
+    kernels.activations[i].forward(x.data(), y.data(), kSize, parameter);
+    hash.add(y);
+    kernels.activations[i].backward(other.data(), x.data(), y.data(), kSize, parameter);
+    hash.add(y);
+    hash.print(label<T>("math activation nan", kActivations[i].name));
+  }
+  for (size_t i = 0; i < kOptimizers.size(); ++i) {
+    std::vector<T> w = x, states[3] = {other, x, other};
+    const double values[] = {0.9, 0.5, 1e-8, 0.01, 0};
+    OptimizerStep step{3, 0.1, values, 0, 1};
+    OptimizerArguments<T> arguments{kSize, w.data(), other.data(), {}, T(0.9), T(1), T(2), {}};
+    for (size_t s = 0; s < 3; ++s) arguments.states[s] = states[s].data();
+    kernels.optimizers[i].prepare(step, arguments.coefficients);
+    kernels.optimizers[i].step(arguments);
+    Hash hash;
+    for (const std::vector<T>& result : {w, states[0], states[1], states[2]}) hash.add(result);
+    hash.print(label<T>("optimizer nan", kOptimizers[i].name));
+  }
+  Hash hash;
+  kernels.multiply(x.data(), other.data(), y.data(), kSize);
+  hash.add(y);
+  kernels.add_scaled(T(0.3), x.data(), y.data(), kSize);
+  hash.add(y);
+  hash.add(kernels.dot(x.data(), other.data(), kSize));
+  kernels.column_sums(x.data(), 5, 101, 101, y.data(), false);
+  kernels.finish_gradient(y.data(), x.data(), kSize, T(0.1), T(0.2), T(1), false);
+  hash.add(y);
+  hash.print(label<T>("vector nan", "all"));
+}
+
+template <class T>
+void print_special_norms() {
+  const KernelTable<T>& kernels = active_kernels<T>();
+  constexpr int64_t kRows = 43, kColumns = 37;
+  const std::vector<T> x = uniform<T>(kRows * kColumns, 1, -2, 2),
+                       bad = specials<T>(kRows * kColumns, 3), scale = specials<T>(kColumns, 4);
+  for (const bool is_batch : {false, true}) {
+    Hash hash;
+    for (const std::vector<T>& input : {x, bad}) {
+      std::vector<T> mean(kColumns), variance(kColumns), normalized = input, inverse(kRows), y = x,
+                                                         grad_x = x, grad_scale(kColumns),
+                                                         grad_shift(kColumns);
+      const NormForward<T> forward{
+          kRows,       kColumns,        input.data(),      scale.data(),   scale.data(), T(1e-5),
+          mean.data(), variance.data(), normalized.data(), inverse.data(), y.data()};
+      const NormBackward<T> backward{
+          kRows,        kColumns,      bad.data(),        normalized.data(), inverse.data(),
+          scale.data(), grad_x.data(), grad_scale.data(), grad_shift.data(), false,
+          false};
+      if (is_batch) {
+        kernels.batch_norm_statistics(forward);
+        kernels.batch_norm_predict(forward);
+        kernels.batch_norm_backward(backward);
+      } else {
+        kernels.layer_norm_forward(forward);
+        kernels.layer_norm_backward(backward);
+        kernels.norm_parameter_gradients(backward);
+      }
+      for (const std::vector<T>* result :
+           {&mean, &variance, &normalized, &inverse, &y, &grad_x, &grad_scale, &grad_shift}) {
+        hash.add(*result);
+      }
+    }
+    hash.print(label<T>("norm nan", is_batch ? "batch" : "layer"));
+  }
 }
 
 template <class T>
@@ -279,10 +372,16 @@ int main(int argc, char** argv) {
   const FlushToZero guard;
   print_elementwise<float>();
   print_elementwise<double>();
-  print_dense<float>();
-  print_dense<double>();
-  print_losses<float>();
-  print_losses<double>();
+  for (const bool has_nans : {false, true}) {
+    print_dense<float>(has_nans);
+    print_dense<double>(has_nans);
+    print_losses<float>(has_nans);
+    print_losses<double>(has_nans);
+  }
+  print_specials<float>();
+  print_specials<double>();
+  print_special_norms<float>();
+  print_special_norms<double>();
   print_vectors<float>();
   print_vectors<double>();
   print_initial_weights<float>();

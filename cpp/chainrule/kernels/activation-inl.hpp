@@ -18,6 +18,12 @@ CHAINRULE_INLINE Vec<T> constant(double value) {
   return Vec<T>::broadcast(static_cast<T>(value));
 }
 
+// The magnitude with the sign of v; NaN for NaN, whose sign means nothing.
+template <class T>
+CHAINRULE_INLINE Vec<T> signed_like(Vec<T> v, Vec<T> magnitude) {
+  return select(v == v, copysign(magnitude, v), v);
+}
+
 struct identity_activation {
   template <class T>
   static CHAINRULE_INLINE Vec<T> forward(Vec<T> x, Vec<T>) {

@@ -123,7 +123,8 @@ void bf16_product(const Bf16Product& p) {
       add_tile_product<1>(a, b, p.blocks, p.terms, c);
     }
     for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t j = 0; j < p.n; ++j) to[r * p.c_row_stride + j] = c[r * kRightLines + j];
+      for (int64_t j = 0; j < p.n; ++j)
+        to[r * p.c_row_stride + j] = one_nan(c[r * kRightLines + j]);
     }
   }
 }

@@ -6,7 +6,8 @@
 // bits in every variant with FMA, whatever its vector width:
 //  - an element of a product is one chain of FMAs in the order of k;
 //  - a sum over columns of a row runs in kVirtualLanes lanes, element i in lane i % kVirtualLanes,
-//    folded by a fixed tree; a sum over rows is one chain in the order of the rows.
+//    folded by a fixed tree; a sum over rows is one chain in the order of the rows;
+//  - a NaN among the results is that of base/one_nan.hpp.
 //
 // Only this header, bf16_kernels.hpp, lists.hpp's enumerations and base/random.hpp's philox are
 // shared between the variants' units and the rest.

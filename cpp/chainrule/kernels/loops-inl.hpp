@@ -2,6 +2,7 @@
 // per variant; used by the other -inl.hpp files of this folder.
 #pragma once
 
+#include "base/one_nan.hpp"
 #include "kernels/kernel_table.hpp"
 #include "simd/math.hpp"
 #include "simd/vec.hpp"
@@ -9,19 +10,25 @@
 namespace chainrule {
 namespace {
 
+// base/one_nan.hpp's NaN for any other.
+template <class T>
+CHAINRULE_INLINE Vec<T> with_one_nan(Vec<T> v) {
+  return select(v == v, v, Vec<T>::broadcast(MathLimits<T>::kNan));
+}
+
 // How a loop body loads and stores: whole vectors, or the first `count` lanes of one (the other
-// lanes read as 0 and are not written).
+// lanes read as 0 and are not written). Stored are results, whose NaNs become the one.
 template <class T>
 struct WholeLanes {
   CHAINRULE_INLINE Vec<T> load(const T* p) const { return Vec<T>::load(p); }
-  CHAINRULE_INLINE void store(T* p, Vec<T> v) const { v.store(p); }
+  CHAINRULE_INLINE void store(T* p, Vec<T> v) const { with_one_nan(v).store(p); }
 };
 
 template <class T>
 struct FirstLanes {
   int64_t count;
   CHAINRULE_INLINE Vec<T> load(const T* p) const { return Vec<T>::load_partial(p, count); }
-  CHAINRULE_INLINE void store(T* p, Vec<T> v) const { v.store_partial(p, count); }
+  CHAINRULE_INLINE void store(T* p, Vec<T> v) const { with_one_nan(v).store_partial(p, count); }
 };
 
 // body(i, lanes) for i = 0, kLanes, 2 kLanes ... below size.
@@ -103,7 +110,7 @@ class DoubleSum {
   CHAINRULE_INLINE double total() {
     double lanes[kVirtualLanes];
     for (int l = 0; l < kVirtualLanes; ++l) lanes[l] = lanes_[l];
-    return fold_sum(lanes);
+    return one_nan(fold_sum(lanes));
   }
 
  private:
@@ -120,7 +127,7 @@ template <class T, class Function>
 CHAINRULE_INLINE T on_scalar(const Function& function, T x) {
   T lanes[Vec<T>::kLanes];
   function(Vec<T>::broadcast(x)).store(lanes);
-  return lanes[0];
+  return one_nan(lanes[0]);
 }
 
 }  // namespace

@@ -62,7 +62,7 @@ double mae_loss(const LossArguments<T>& args) {
   return elementwise_loss(args, [](Vec<T> output, Vec<T> target) {
     const Vec<T> d = output - target;
     const Vec<T> zero = Vec<T>::zero();
-    return ValueAndSlope<T>{abs(d), select(d == zero, zero, copysign(constant<T>(1), d))};
+    return ValueAndSlope<T>{abs(d), select(d == zero, zero, signed_like(d, constant<T>(1)))};
   });
 }
 
@@ -75,7 +75,7 @@ double huber_loss(const LossArguments<T>& args) {
     const Vec<T> half = constant<T>(0.5);
     const auto inside = size <= delta;
     return ValueAndSlope<T>{select(inside, half * (d * d), delta * (size - half * delta)),
-                            select(inside, d, copysign(delta, d))};
+                            select(inside, d, signed_like(d, delta))};
   });
 }
 
@@ -110,7 +110,7 @@ double quantile_loss(const LossArguments<T>& args) {
         const T slope = error > 0 ? level : error < 0 ? level - T{1} : T{0};
         // NaN must reach the total, so the value is a product with the error itself.
         total += static_cast<double>(weight * (slope * error));
-        if (args.gradient != nullptr) args.gradient[i] = -slope * (weight * args.scale);
+        if (args.gradient != nullptr) args.gradient[i] = one_nan(-slope * (weight * args.scale));
       }
     }
   }
@@ -299,7 +299,7 @@ double cross_entropy_loss(const LossArguments<T>& args) {
       if (gradient != nullptr) {
         const T factor = weight * args.scale;
         row.gradient(gradient, mass, factor, uniform);
-        gradient[label] -= label_mass * factor;
+        gradient[label] = one_nan(gradient[label] - label_mass * factor);
       }
     } else {
       const T* probabilities = args.targets + r * args.columns;

@@ -232,7 +232,7 @@ void lion_step(const OptimizerArguments<T>& args) {
     const Vec<T> m = lanes.load(moment + i);
     const Vec<T> u = fma(beta1, m, rest1 * g);
     lanes.store(moment + i, fma(beta2, m, rest2 * g));
-    return w - select(u == Vec<T>::zero(), Vec<T>::zero(), copysign(rate, u));
+    return w - select(u == Vec<T>::zero(), Vec<T>::zero(), signed_like(u, rate));
   });
 }
 

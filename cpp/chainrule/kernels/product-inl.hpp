@@ -32,6 +32,14 @@ inline constexpr int kPanelVectors = 2;
 template <class T>
 inline constexpr int64_t kPanelColumns = kPanelVectors * Vec<T>::kLanes;
 
+// Some rows of C again, of which some have NaNs.
+template <class T>
+CHAINRULE_OUTLINE void store_one_nan(T* c, int64_t row_stride, int64_t rows, int64_t columns) {
+  for (int64_t r = 0; r < rows; ++r, c += row_stride) {
+    for_vectors<T>(columns, [&](int64_t j, auto lanes) { lanes.store(c + j, lanes.load(c + j)); });
+  }
+}
+
 // One tile of kRows rows and kVectors vectors, the last of which has p.n - (kVectors - 1) kLanes
 // columns when kTail.
 template <class T, int kRows, int kVectors, bool kTail>
@@ -90,6 +98,14 @@ void tile(const PanelProduct<T>& p, const T* a, T* c) {
       }
     });
   });
+  // Looked for a pair of vectors at a time, which costs less than to store none but the one.
+  Mask<T> found = is_nan(sums[0][0], sums[0][kVectors - 1]);
+  unrolled<kRows>([&](int r) CHAINRULE_INLINE_LAMBDA {
+    if (r > 0) found = found | is_nan(sums[r][0], sums[r][kVectors - 1]);
+  });
+  if (any(found)) [[unlikely]] {
+    store_one_nan(c, c_row_stride, kRows, (kVectors - 1) * kLanes + (kTail ? last : kLanes));
+  }
 }
 
 // The last rows of a panel: a tile of exactly `rows` < kTileRows rows.
@@ -200,7 +216,8 @@ void column_sums(const T* x, int64_t rows, int64_t columns, int64_t row_stride, 
       unrolled<kVectors>(
           [&](int v) CHAINRULE_INLINE_LAMBDA { sum[v] = sum[v] + Vec<T>::load(row + v * kLanes); });
     }
-    unrolled<kVectors>([&](int v) CHAINRULE_INLINE_LAMBDA { sum[v].store(sums + j + v * kLanes); });
+    unrolled<kVectors>(
+        [&](int v) CHAINRULE_INLINE_LAMBDA { with_one_nan(sum[v]).store(sums + j + v * kLanes); });
   }
   for_vectors<T>(columns - j, [&](int64_t rest, auto lanes) {
     Vec<T> sum = accumulate ? lanes.load(sums + j + rest) : Vec<T>::zero();

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "kernels/bf16_terms-inl.hpp"
+#include "kernels/loops-inl.hpp"
 #include "simd/tiles_amx.hpp"
 
 namespace chainrule {
@@ -216,7 +217,8 @@ struct Edge {
     for (int64_t r = 0; r < count; ++r) {
       for (int64_t j = 0; j < columns; j += 16) {
         const Vec<float> part = Vec<float>::load(rows[r] + j);
-        part.store_partial(c + r * stride + j, columns - j < 16 ? columns - j : 16);
+        const FirstLanes<float> lanes{columns - j < 16 ? columns - j : 16};
+        lanes.store(c + r * stride + j, part);
       }
     }
   }
@@ -251,6 +253,12 @@ void tile_product(const Bf16Product& p) {
     multiply_strips(tiles, p.a + i / kStripLines * p.a_strip_stride, p.b, p.blocks, p.terms);
     if (is_whole) {
       tiles.store(c, stride);
+      for (int64_t r = 0; r < kStripLines; ++r) {
+        for (int64_t j = 0; j < kStripLines; j += 16) {
+          float* to = c + r * p.c_row_stride + j;
+          WholeLanes<float>{}.store(to, Vec<float>::load(to));
+        }
+      }
     } else {
       tiles.store(&edge.rows[0][0], Edge::kStride);
       edge.store(c, p.c_row_stride, rows, p.n);

@@ -6,6 +6,7 @@
 #include <array>
 #include <numeric>
 
+#include "base/one_nan.hpp"
 #include "network/mlp.hpp"
 
 namespace chainrule {
@@ -285,7 +286,7 @@ LossValue Mlp<T>::differentiate(Team& team, Workspace<T>& workspace, const Batch
   pack_weights(team, workspace, true, true);
   const double sum = has_groups ? differentiate_groups(team, workspace, batch, gradient)
                                 : differentiate_parts(team, workspace, batch, gradient);
-  return {sum * batch.scale.factor, batch.scale.weight};
+  return {one_nan(sum * batch.scale.factor), batch.scale.weight};
 }
 
 template <class T>
@@ -308,7 +309,7 @@ double Mlp<T>::loss_and_gradient(Team& team, Workspace<T>& workspace, const T* x
                                   static_cast<T>(penalty.l2), T{1}, false)
                  .penalty;
   }
-  return value;
+  return one_nan(value);
 }
 
 template class Mlp<float>;

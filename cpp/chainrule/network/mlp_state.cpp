@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/one_nan.hpp"
 #include "network/mlp.hpp"
 
 namespace chainrule {
@@ -138,8 +139,8 @@ void Mlp<T>::commit_running_statistics(const Workspace<T>& workspace) {
     T* mean = running_.data() + offsets_[i].running;
     T* variance = mean + width;
     for (int64_t j = 0; j < width; ++j) {
-      mean[j] = kept * mean[j] + taken * w.mean[j];
-      variance[j] = kept * variance[j] + taken * (w.variance[j] * unbiased);
+      mean[j] = one_nan(kept * mean[j] + taken * w.mean[j]);
+      variance[j] = one_nan(kept * variance[j] + taken * (w.variance[j] * unbiased));
     }
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/one_nan.hpp"
 #include "kernels/registry.hpp"
 
 namespace chainrule {
@@ -68,6 +69,9 @@ void add_not_finite(int64_t m, int64_t n, int64_t k, const Operand<float>& a,
         if (std::isfinite(left)) c[i * c_row_stride + j] += left * right;
       }
     }
+  }
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) c[i * c_row_stride + j] = one_nan(c[i * c_row_stride + j]);
   }
 }
 

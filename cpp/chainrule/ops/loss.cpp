@@ -4,6 +4,8 @@
 #include <array>
 #include <numeric>
 
+#include "base/one_nan.hpp"
+
 namespace chainrule {
 namespace {
 
@@ -75,7 +77,7 @@ LossValue LossFunction<T>::operator()(Team& team, const T* outputs, int64_t rows
     sums[static_cast<size_t>(block)] =
         sum(context.kernels<T>(), outputs, range, columns, targets, scale, gradient);
   });
-  return {std::accumulate(sums.begin(), sums.end(), 0.0) * scale.factor, scale.weight};
+  return {one_nan(std::accumulate(sums.begin(), sums.end(), 0.0) * scale.factor), scale.weight};
 }
 
 template class LossFunction<float>;

@@ -18,7 +18,7 @@
 //                                        both are zeros
 //   round_even(a)                        nearest integral value, ties to even, sign of zero kept
 //   a < b, <=, >, >=, ==                 Mask<T>; false if either is NaN
-//   is_nan(a)
+//   is_nan(a, b)                         Mask<T>: either is NaN
 //   m & n, m | n, !m, all(m), any(m), select(m, if_true, if_false)
 //   transpose(rows)                      the square of kLanes vectors, in place
 //   round_to_bf16(a)                     float alone: the nearest number of 8 significant bits,
@@ -35,9 +35,10 @@
 //                                        and finite
 //
 // Same inputs give the same bits in every variant, but for multiply_add in baseline, the payload
-// and sign of a NaN, and denormals: kernels run with flush-to-zero and denormals-as-zero, where
-// AArch64 decides before rounding and x86 after it whether a result is denormal, and where min, max
-// and round_even may pass a denormal on or flush it.
+// and sign of a NaN, which loops-inl.hpp makes one where results are stored, and denormals: kernels
+// run with flush-to-zero and denormals-as-zero, where AArch64 decides before rounding and x86 after
+// it whether a result is denormal, and where min, max and round_even may pass a denormal on or
+// flush it.
 #pragma once
 
 #include <cstddef>

@@ -113,8 +113,8 @@ CHAINRULE_INLINE Mask<float> operator>=(Vec<float> a, Vec<float> b) { return b <
 CHAINRULE_INLINE Mask<float> operator==(Vec<float> a, Vec<float> b) {
   return {_mm256_cmp_ps(a.raw, b.raw, _CMP_EQ_OQ)};
 }
-CHAINRULE_INLINE Mask<float> is_nan(Vec<float> a) {
-  return {_mm256_cmp_ps(a.raw, a.raw, _CMP_UNORD_Q)};
+CHAINRULE_INLINE Mask<float> is_nan(Vec<float> a, Vec<float> b) {
+  return {_mm256_cmp_ps(a.raw, b.raw, _CMP_UNORD_Q)};
 }
 CHAINRULE_INLINE Mask<float> operator&(Mask<float> a, Mask<float> b) {
   return {_mm256_and_ps(a.raw, b.raw)};
@@ -201,8 +201,8 @@ CHAINRULE_INLINE Mask<double> operator>=(Vec<double> a, Vec<double> b) { return 
 CHAINRULE_INLINE Mask<double> operator==(Vec<double> a, Vec<double> b) {
   return {_mm256_cmp_pd(a.raw, b.raw, _CMP_EQ_OQ)};
 }
-CHAINRULE_INLINE Mask<double> is_nan(Vec<double> a) {
-  return {_mm256_cmp_pd(a.raw, a.raw, _CMP_UNORD_Q)};
+CHAINRULE_INLINE Mask<double> is_nan(Vec<double> a, Vec<double> b) {
+  return {_mm256_cmp_pd(a.raw, b.raw, _CMP_UNORD_Q)};
 }
 CHAINRULE_INLINE Mask<double> operator&(Mask<double> a, Mask<double> b) {
   return {_mm256_and_pd(a.raw, b.raw)};

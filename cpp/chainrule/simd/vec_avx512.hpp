@@ -116,8 +116,8 @@ CHAINRULE_INLINE Mask<float> operator>=(Vec<float> a, Vec<float> b) { return b <
 CHAINRULE_INLINE Mask<float> operator==(Vec<float> a, Vec<float> b) {
   return {_mm512_cmp_ps_mask(a.raw, b.raw, _CMP_EQ_OQ)};
 }
-CHAINRULE_INLINE Mask<float> is_nan(Vec<float> a) {
-  return {_mm512_cmp_ps_mask(a.raw, a.raw, _CMP_UNORD_Q)};
+CHAINRULE_INLINE Mask<float> is_nan(Vec<float> a, Vec<float> b) {
+  return {_mm512_cmp_ps_mask(a.raw, b.raw, _CMP_UNORD_Q)};
 }
 CHAINRULE_INLINE Mask<float> operator&(Mask<float> a, Mask<float> b) {
   return {_kand_mask16(a.raw, b.raw)};
@@ -203,8 +203,8 @@ CHAINRULE_INLINE Mask<double> operator>=(Vec<double> a, Vec<double> b) { return 
 CHAINRULE_INLINE Mask<double> operator==(Vec<double> a, Vec<double> b) {
   return {_mm512_cmp_pd_mask(a.raw, b.raw, _CMP_EQ_OQ)};
 }
-CHAINRULE_INLINE Mask<double> is_nan(Vec<double> a) {
-  return {_mm512_cmp_pd_mask(a.raw, a.raw, _CMP_UNORD_Q)};
+CHAINRULE_INLINE Mask<double> is_nan(Vec<double> a, Vec<double> b) {
+  return {_mm512_cmp_pd_mask(a.raw, b.raw, _CMP_UNORD_Q)};
 }
 CHAINRULE_INLINE Mask<double> operator&(Mask<double> a, Mask<double> b) {
   return {_kand_mask8(a.raw, b.raw)};

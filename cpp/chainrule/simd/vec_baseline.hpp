@@ -150,8 +150,8 @@ CHAINRULE_INLINE Mask<T> operator!(Mask<T> a) {
   CHAINRULE_LANES(T, Mask<T>, ~a.raw[i]);
 }
 template <class T>
-CHAINRULE_INLINE Mask<T> is_nan(Vec<T> a) {
-  return !(a == a);
+CHAINRULE_INLINE Mask<T> is_nan(Vec<T> a, Vec<T> b) {
+  return !((a == a) & (b == b));
 }
 template <class T>
 CHAINRULE_INLINE bool all(Mask<T> a) {

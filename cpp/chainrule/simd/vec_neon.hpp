@@ -114,7 +114,7 @@ CHAINRULE_INLINE Mask<float> operator|(Mask<float> a, Mask<float> b) {
   return {vorrq_u32(a.raw, b.raw)};
 }
 CHAINRULE_INLINE Mask<float> operator!(Mask<float> a) { return {vmvnq_u32(a.raw)}; }
-CHAINRULE_INLINE Mask<float> is_nan(Vec<float> a) { return !(a == a); }
+CHAINRULE_INLINE Mask<float> is_nan(Vec<float> a, Vec<float> b) { return !((a == a) & (b == b)); }
 CHAINRULE_INLINE bool all(Mask<float> a) { return vminvq_u32(a.raw) != 0; }
 CHAINRULE_INLINE bool any(Mask<float> a) { return vmaxvq_u32(a.raw) != 0; }
 CHAINRULE_INLINE Vec<float> select(Mask<float> mask, Vec<float> if_true, Vec<float> if_false) {
@@ -197,7 +197,9 @@ CHAINRULE_INLINE Mask<double> operator|(Mask<double> a, Mask<double> b) {
 CHAINRULE_INLINE Mask<double> operator!(Mask<double> a) {
   return {vreinterpretq_u64_u32(vmvnq_u32(vreinterpretq_u32_u64(a.raw)))};
 }
-CHAINRULE_INLINE Mask<double> is_nan(Vec<double> a) { return !(a == a); }
+CHAINRULE_INLINE Mask<double> is_nan(Vec<double> a, Vec<double> b) {
+  return !((a == a) & (b == b));
+}
 CHAINRULE_INLINE bool all(Mask<double> a) { return vminvq_u32(vreinterpretq_u32_u64(a.raw)) != 0; }
 CHAINRULE_INLINE bool any(Mask<double> a) { return vmaxvq_u32(vreinterpretq_u32_u64(a.raw)) != 0; }
 CHAINRULE_INLINE Vec<double> select(Mask<double> mask, Vec<double> if_true, Vec<double> if_false) {

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/one_nan.hpp"
 #include "kernels/registry.hpp"
 
 namespace chainrule {
@@ -126,7 +127,7 @@ RunResult Trainer<T>::run(int64_t max_steps) {
     LossValue loss{};
     result.status = take_step(batch, scale, shuffles_ ? Fetch(fetch) : Fetch(), loss);
     if (has_loss(result.status)) {
-      result.loss_sum += loss.value * loss.weight;
+      result.loss_sum = one_nan(result.loss_sum + loss.value * loss.weight);
       result.weight_sum += loss.weight;
     }
     if (result.status != RunStatus::kRunning) return result;
@@ -159,7 +160,7 @@ RunResult Trainer<T>::step(const Batch<T>& batch) {
   result.status = take_step(batch, scale, {}, loss);
   if (has_loss(result.status)) {
     result.steps = result.status == RunStatus::kRunning ? 1 : 0;
-    result.loss_sum = loss.value * loss.weight;
+    result.loss_sum = one_nan(loss.value * loss.weight);
     result.weight_sum = loss.weight;
   }
   return result;
@@ -180,7 +181,7 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, c
   if (!model_.batch_statistics_are_finite(workspace_)) return RunStatus::kStatistics;
 
   GradientSummary summary = finish_gradient(loss.weight);
-  loss.value += summary.penalty;
+  loss.value = one_nan(loss.value + summary.penalty);
   if (!std::isfinite(loss.value)) return RunStatus::kLoss;
   if (!summary.is_small) {
     if (!team_.kernels<T>().all_finite(gradient_.data(), gradient_.size())) {

@@ -1,7 +1,8 @@
 """The kernels over plain arrays: what a network computes, one operation at a time.
 
 They take arrays of any layout, of float32 or of float64 (one dtype in one call), return new arrays
-or write to `out`, and pass infinities and NaN on as IEEE 754 has it.
+or write to `out`, and pass infinities and NaN on as IEEE 754 has it. Every NaN that they write has
+the bits of ``numpy.nan``.
 
 ``<activation>_forward(x)`` and ``<activation>_backward(grad_output, saved)`` exist for every
 activation, ``<loss>(outputs, targets)`` for every loss, ``<optimizer>_step(...)`` for every

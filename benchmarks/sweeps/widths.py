@@ -47,8 +47,11 @@ def product(kind: str, swept: str) -> Maker:
                     x, weight, bias, "identity", 0.0, None, grad, "float32", 1
                 )
             )
-        outputs = (x.copy(), None, None) if kind == "inputs" else (None, weight.copy(), bias)
-        return clocked(lambda: _core.dense_backward(grad, x, weight, *outputs, "float32", 1))
+        needs = (True, False) if kind == "inputs" else (False, True)
+        outputs = (x.copy() if needs[0] else None, weight.copy(), bias)
+        return clocked(
+            lambda: _core.dense_backward(grad, x, weight, *needs, *outputs, "float32", 1)
+        )
 
     return make
 

@@ -1,31 +1,21 @@
 // NumPy arrays as pointers, and C++ buffers as NumPy arrays: the only place where one becomes the
-// other. Used by the register_*.cpp files. Arrays are checked in Python; what is not C-contiguous
-// or of another dtype is refused here by overload resolution.
+// other. Used by the register_*.cpp files. Python converts arrays; overload resolution refuses what
+// is not C-contiguous or of another dtype, and CallArrays checks the rest.
 #pragma once
 
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
-#include <optional>
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
 
 #include "base/aligned_buffer.hpp"
+#include "call_arrays.hpp"
 #include "kernels/lists.hpp"
 #include "ops/loss.hpp"
 #include "ops/precision.hpp"
 
 namespace chainrule::bindings {
-
-namespace py = pybind11;
-
-template <class T>
-using Array = py::array_t<T, py::array::c_style>;
-template <class T>
-using OptionalArray = std::optional<Array<T>>;
 
 template <class T>
 const T* read(const Array<T>& array) {
@@ -51,60 +41,41 @@ py::array view(AlignedBuffer<T>& buffer, py::handle owner) {
   return py::array(py::dtype::of<T>(), {buffer.size()}, {}, buffer.data(), owner);
 }
 
-// A matrix of any number of rows.
-inline constexpr int64_t kAnyRows = -1;
-
-// Sizes are read once, with the lock held: whoever has the array may set its shape in place, after
-// Python checked it and while C++ works without the lock.
-template <class T>
-struct MatrixView {
-  T* data = nullptr;
-  int64_t rows = 0, columns = 0;
-
-  int64_t size() const { return rows * columns; }
-};
-
-inline void require_shape(const py::array& array, const char* name, int64_t rows, int64_t columns) {
-  if (array.ndim() == 2 && (rows == kAnyRows || array.shape(0) == rows) &&
-      array.shape(1) == columns) {
-    return;
-  }
-  throw py::value_error(std::string(name) + " must have the shape (" +
-                        (rows == kAnyRows ? "n_samples" : std::to_string(rows)) + ", " +
-                        std::to_string(columns) + "), got " +
-                        py::str(array.attr("shape")).cast<std::string>());
-}
+// Matrices of calls with few arrays, which cannot overlap.
 template <class T>
 MatrixView<const T> read_matrix(const Array<T>& array, const char* name, int64_t rows,
                                 int64_t columns) {
-  require_shape(array, name, rows, columns);
-  return {array.data(), array.shape(0), columns};
+  return CallArrays().matrix(array, name, rows, columns);
 }
 template <class T>
 MatrixView<T> write_matrix(Array<T>& array, const char* name, int64_t rows, int64_t columns) {
-  require_shape(array, name, rows, columns);
-  return {array.mutable_data(), array.shape(0), columns};
+  const MatrixView<const T> checked = read_matrix(array, name, rows, columns);
+  return {array.mutable_data(), checked.rows, checked.columns};
 }
 
-// Targets as Python gives them: values or probabilities of T, or int32 labels; and the weights of
-// their rows.
+// Targets as Python gives them, for outputs (rows, columns) and this loss: values or probabilities
+// of T, or int32 labels; and the weights of their rows.
 template <class T>
-TargetView<T> target_view(const py::array& targets, const OptionalArray<T>& sample_weight,
-                          int64_t rows) {
-  if (targets.ndim() == 0 || targets.shape(0) != rows ||
-      (sample_weight && sample_weight->size() != rows)) {
-    throw py::value_error("targets and sample_weight must have " + std::to_string(rows) +
-                          " rows, one for each row of X");
-  }
+TargetView<T> target_view(CallArrays& arrays, const LossSpec& loss, const py::array& targets,
+                          const char* name, const OptionalArray<T>& sample_weight, int64_t rows,
+                          int64_t columns) {
   TargetView<T> view;
-  view.sample_weights = read(sample_weight);
-  if (py::isinstance<py::array_t<int32_t>>(targets)) {
-    view.labels = static_cast<const int32_t*>(targets.data());
-  } else if (py::isinstance<py::array_t<T>>(targets)) {
-    view.targets = static_cast<const T*>(targets.data());
-    view.columns = targets.ndim() > 1 ? targets.shape(1) : 1;
+  view.columns = target_columns(loss, columns);
+  view.sample_weights = arrays.vector(sample_weight, "sample_weight", rows);
+  if (takes_labels(loss) && py::isinstance<Array<int32_t>>(targets)) {
+    view.labels = arrays.vector(py::reinterpret_borrow<Array<int32_t>>(targets), name, rows);
+    const auto is_wrong = [&](int32_t label) { return label < 0 || label >= columns; };
+    if (std::any_of(view.labels, view.labels + rows, is_wrong)) {
+      throw py::value_error(std::string(name) + " must hold labels in [0, " +
+                            std::to_string(columns) + ")");
+    }
+  } else if (py::isinstance<Array<T>>(targets)) {
+    view.targets =
+        arrays.matrix(py::reinterpret_borrow<Array<T>>(targets), name, rows, view.columns).data;
   } else {
-    throw py::type_error("targets must be int32 labels or have the dtype of the outputs");
+    throw py::type_error(std::string(name) + " must be " +
+                         (takes_labels(loss) ? "int32 labels or " : "") +
+                         "a C-contiguous array of the dtype of the outputs");
   }
   return view;
 }

@@ -193,8 +193,11 @@ void register_mlp(py::module_& module, const char* name) {
              const OptionalArray<T>& sample_weight, const std::string& reduction, double l1,
              double l2, bool penalize_biases, bool training, uint64_t step, OptionalArray<T> grad_x,
              int threads) {
-            const MatrixView<const T> rows = read_matrix(x, "X", kAnyRows, self.mlp.in_features());
-            const TargetView<T> view = target_view<T>(targets, sample_weight, rows.rows);
+            CallArrays arrays;
+            const MatrixView<const T> rows =
+                arrays.matrix(x, "X", kAnyRows, self.mlp.in_features());
+            const TargetView<T> view = target_view(arrays, loss, targets, "y", sample_weight,
+                                                   rows.rows, self.mlp.out_features());
             T* gx = write_rows(grad_x, "grad_x", rows.rows, rows.columns);
             T* gradient = self.gradient_buffer().data();
             const InUse<T> use(self);

@@ -33,12 +33,24 @@ const char* status_name(RunStatus status) {
   return "interrupted";
 }
 
+// The kernels read a value for each of these names, comma-separated.
+void require_values(std::string_view names, const std::vector<double>& values,
+                    const std::string& of) {
+  const auto commas = static_cast<size_t>(std::ranges::count(names, ','));
+  const size_t expected = names.empty() ? 0 : commas + 1;
+  if (values.size() != expected) {
+    throw py::value_error(of + " must have " + std::to_string(expected) + " values, got " +
+                          std::to_string(values.size()));
+  }
+}
+
 template <class T>
 struct BoundTrainer {
   BoundTrainer(BoundMlp<T>& bound_model, TrainerOptions options)
-      : model(bound_model), trainer(bound_model.mlp, std::move(options)) {}
+      : model(bound_model), loss(options.loss), trainer(bound_model.mlp, std::move(options)) {}
 
   BoundMlp<T>& model;
+  LossSpec loss;
 
   Trainer<T> trainer;
   // Of the bound dataset, kept alive:
@@ -61,8 +73,11 @@ RunResult run_interruptible(BoundTrainer<T>& self, const Function& function) {
 template <class T>
 Dataset<T> dataset_of(const BoundTrainer<T>& self, const Array<T>& x, const py::array& targets,
                       const OptionalArray<T>& sample_weight) {
-  const MatrixView<const T> rows = read_matrix(x, "X", kAnyRows, self.model.mlp.in_features());
-  return {rows.data, rows.rows, rows.columns, target_view<T>(targets, sample_weight, rows.rows)};
+  CallArrays arrays;
+  const MatrixView<const T> rows = arrays.matrix(x, "X", kAnyRows, self.model.mlp.in_features());
+  return {rows.data, rows.rows, rows.columns,
+          target_view(arrays, self.loss, targets, "y", sample_weight, rows.rows,
+                      self.model.mlp.out_features())};
 }
 
 // None without L-BFGS, else the pairs and their inverse curvatures, copied.
@@ -187,16 +202,28 @@ template <class T>
 void register_optimizer_step(py::module_& module) {
   module.def(
       "optimizer_step",
-      [](const OptimizerSpec& spec, int64_t step, double learning_rate, Array<T> parameters,
-         const Array<T>& gradient, std::vector<OptionalArray<T>> states, double clip_value,
+      [](const OptimizerSpec& spec, int64_t step, double learning_rate, const Array<T>& parameters,
+         const Array<T>& gradient, const std::vector<py::object>& states, double clip_value,
          double grad_scale) {
-        OptimizerSlice<T> slice{write(parameters), read(gradient), {}, parameters.size(), true};
-        for (size_t i = 0; i < states.size(); ++i) slice.states[i] = write(states[i]);
+        const std::array<bool, 3> is_kept = kept_states(spec);
+        const std::vector<py::ssize_t> shape = copied_shape(parameters);
+        CallArrays arrays;
+        Array<T> updated = arrays.written<T>(parameters, "parameters", shape);
+        const VectorView<const T> g = arrays.elements(gradient, "gradient", shape);
+        OptimizerSlice<T> slice{updated.mutable_data(), g.data, {}, g.size, true};
+        if (states.size() != is_kept.size()) {
+          throw py::value_error("states must hold 3 items, got " + std::to_string(states.size()));
+        }
+        static constexpr const char* kNames[] = {"states[0]", "states[1]", "states[2]"};
+        for (size_t i = 0; i < is_kept.size(); ++i) {
+          if (!is_kept[i] && states[i].is_none()) continue;
+          Array<T> state = arrays.written<T>(states[i], kNames[i], shape);
+          if (is_kept[i]) slice.states[i] = state.mutable_data();
+        }
         compute([&] {
           OptimizerStepper<T> stepper(spec);
           stepper.prepare(active_kernels<T>(), step, learning_rate, grad_scale, clip_value);
           stepper.apply(slice);
-          return 0;
         });
       },
       "spec"_a, "step"_a, "learning_rate"_a, "parameters"_a.noconvert(), "gradient"_a.noconvert(),
@@ -212,14 +239,17 @@ void register_training(py::module_& module) {
              const auto optimizer =
                  is_lbfgs ? Optimizer::sgd
                           : static_cast<Optimizer>(index_of(kOptimizers, name, "optimizer"));
+             require_values(is_lbfgs ? kLbfgsInfo.hyperparameters : info(optimizer).hyperparameters,
+                            values, name);
              return OptimizerSpec{optimizer, is_lbfgs, weight_decay, std::move(values)};
            }),
            "name"_a, "weight_decay"_a, "values"_a);
   module.def("optimizer_states", kept_states, "spec"_a);
   py::class_<ScheduleSpec>(module, "ScheduleSpec")
       .def(py::init([](const std::string& name, double learning_rate, std::vector<double> values) {
-             return ScheduleSpec{static_cast<Schedule>(index_of(kSchedules, name, "schedule")),
-                                 learning_rate, std::move(values)};
+             const int index = index_of(kSchedules, name, "schedule");
+             require_values(kSchedules[static_cast<size_t>(index)].parameters, values, name);
+             return ScheduleSpec{static_cast<Schedule>(index), learning_rate, std::move(values)};
            }),
            "name"_a, "learning_rate"_a, "values"_a);
   module.def("schedule_value", learning_rate, "spec"_a, "step"_a, "steps_per_epoch"_a,

@@ -17,11 +17,23 @@ import numpy as np
 
 INT64_MAX = 2**63 - 1
 MOST_THREADS = 1024  # of one call; as in the compiled module
+_LONGEST_TEXT = 60  # of a value in a message
 
 
 def type_name(value: object) -> str:
     """Name of the type of `value`, as error messages give it."""
     return type(value).__name__
+
+
+def described(value: object) -> str:
+    """Type and, where that is short, text of a value, as error messages give it."""
+    if value is None:
+        return "NoneType"
+    try:
+        text = repr(value)
+    except Exception:  # of the caller's class, or of an integer with thousands of digits
+        return type_name(value)
+    return type_name(value) if len(text) > _LONGEST_TEXT else f"{type_name(value)} {text}"
 
 
 def one_of(value: object, choices: Iterable[str], argument: str) -> str:
@@ -32,9 +44,9 @@ def one_of(value: object, choices: Iterable[str], argument: str) -> str:
     listed = ", ".join(repr(name) for name in names)
     if not isinstance(value, str):
         raise TypeError(f"{argument} must be one of {listed}, got {type_name(value)}")
-    close = difflib.get_close_matches(value.lower(), names, n=1)
+    close = difflib.get_close_matches(value[:_LONGEST_TEXT].lower(), names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"{argument} must be one of {listed}, got {value!r}{hint}")
+    raise ValueError(f"{argument} must be one of {listed}, got {value[:_LONGEST_TEXT]!r}{hint}")
 
 
 def integer(
@@ -46,14 +58,18 @@ def integer(
     try:
         result = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(
-            f"{argument} must be an integer, got {type_name(value)} {value!r}"
-        ) from None
+        raise TypeError(f"{argument} must be an integer, got {described(value)}") from None
     if minimum is not None and result < minimum:
-        raise ValueError(f"{argument} must be an integer >= {minimum}, got {result}")
+        raise ValueError(f"{argument} must be an integer >= {minimum}, got {_digits(result)}")
     if result > maximum:
-        raise ValueError(f"{argument} must be an integer <= {maximum}, got {result}")
+        raise ValueError(f"{argument} must be an integer <= {maximum}, got {_digits(result)}")
     return result
+
+
+def _digits(value: int) -> str:
+    # Python refuses to write out thousands of digits.
+    bits = value.bit_length()
+    return str(value) if bits <= 256 else f"one of {bits} bits"
 
 
 def number(
@@ -75,7 +91,7 @@ def number(
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{argument} must be {expected}, got {type_name(value)} {value!r}")
+        raise TypeError(f"{argument} must be {expected}, got {described(value)}")
     try:
         result = float(value)
     except OverflowError:
@@ -100,7 +116,7 @@ def optional_number(value: object, argument: str, *, above: float) -> float:
 def boolean(value: object, argument: str) -> bool:
     """Check a bool: Python's or NumPy's, nothing merely true or false."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{argument} must be True or False, got {type_name(value)} {value!r}")
+        raise TypeError(f"{argument} must be True or False, got {described(value)}")
     return bool(value)
 
 
@@ -141,9 +157,10 @@ def float_dtype(value: Any, argument: str = "dtype") -> np.dtype[Any]:
     try:
         # A None is told apart: NumPy takes it for float64.
         dtype = None if value is None else np.dtype(value)
-    except TypeError:
+    except Exception:  # NumPy's are of many kinds
         dtype = None
     for kind in (np.dtype(np.float32), np.dtype(np.float64)):
         if dtype is not None and dtype == kind:
             return kind
-    raise ValueError(f"{argument} must be 'float32' or 'float64', got {str(value)!r}")
+    given = repr(str(value)) if isinstance(value, str | np.dtype | type) else described(value)
+    raise ValueError(f"{argument} must be 'float32' or 'float64', got {given}")

@@ -1,8 +1,9 @@
 # The compiled module, name by name; tests/test_codebase.py compares this file with it.
 #
-# Everything here trusts its caller: arrays have the stated shape, are C-contiguous, aligned and
-# of one dtype; names exist. The public modules beside this file check all of that first.
-# `threads` is in [1, 1024], or 0: num_threads().
+# It checks what memory depends on: arrays are C-contiguous, aligned and of one dtype, they fit each
+# other (ValueError and TypeError name the argument), and none that is written overlaps another. For
+# the rest it trusts its caller: the public modules beside this file convert arrays and check names
+# and numbers first. `out` and gradients are written where they are given; None makes new ones.
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, TypedDict
@@ -50,87 +51,77 @@ def peak_flops(threads: int, dtype: Literal["float32", "float64"]) -> float: ...
 # --- kernels over plain arrays -------------------------------------------------------------------
 
 def all_finite(x: Floats) -> bool: ...
-def math_function(name: str, x: Floats, out: Floats) -> None: ...
-def activation_forward(name: str, parameter: float, x: Floats, out: Floats) -> None: ...
+def math_function(name: str, x: Floats, out: Floats | None) -> Floats: ...
+def activation_forward(
+    name: str, parameter: float, x: Floats, out: Floats | None
+) -> Floats: ...  # out may be x
 def activation_backward(
-    name: str, parameter: float, grad_output: Floats, saved: Floats, out: Floats
-) -> None: ...
+    name: str, parameter: float, grad_output: Floats, saved: Floats, out: Floats | None
+) -> Floats: ...  # out may be grad_output or saved
 def dense_forward(
     x: Floats,  # (batch_size, in_features)
-    weight: Floats,  # (in_features, out_features)
-    bias: Floats | None,  # (out_features,)
+    w: Floats,  # (in_features, out_features)
+    b: Floats | None,  # (out_features,)
     activation: str,
     parameter: float,
     preactivation: Floats | None,  # written when given, (batch_size, out_features)
-    out: Floats,  # (batch_size, out_features)
+    out: Floats | None,  # (batch_size, out_features)
     precision: str,
     threads: int,
-) -> None: ...
+) -> Floats: ...
 def dense_backward(
     grad_preactivation: Floats,  # (batch_size, out_features)
     x: Floats,
-    weight: Floats,
-    grad_x: Floats | None,  # outputs, each written when given
-    grad_weight: Floats | None,
-    grad_bias: Floats | None,
+    w: Floats,
+    need_grad_x: bool,
+    need_grad_w: bool,  # and of b
+    grad_x: Floats | None,
+    grad_w: Floats | None,
+    grad_b: Floats | None,
     precision: str,
     threads: int,
-) -> None: ...
+) -> tuple[Floats | None, Floats | None, Floats | None]: ...  # of x, w and b
 def layer_norm_forward(
     x: Floats,  # (batch_size, features)
     scale: Floats,  # (features,)
     shift: Floats,
     epsilon: float,
-    normalized: Floats,  # written: (x - mean) / sqrt(var + epsilon), for the backward pass
-    inverse_deviation: Floats,  # written: (batch_size,)
-    out: Floats,
-) -> None: ...
+    out: Floats | None,
+) -> tuple[Floats, Floats, Floats]: ...  # the fields of kernels.LayerNorm
 def layer_norm_backward(
-    grad_output: Floats,
-    normalized: Floats,
-    inverse_deviation: Floats,
-    scale: Floats,
-    grad_x: Floats,
-    grad_scale: Floats,
-    grad_shift: Floats,
-) -> None: ...
+    grad_output: Floats, normalized: Floats, inverse_deviation: Floats, scale: Floats
+) -> tuple[Floats, Floats, Floats]: ...  # of x, scale and shift
 def batch_norm_forward(
-    x: Floats,
-    scale: Floats,
-    shift: Floats,
-    epsilon: float,
-    mean: Floats,  # written: (features,)
-    variance: Floats,  # written: (features,), biased
-    normalized: Floats,  # written
-    inverse_deviation: Floats,  # written: (features,)
-    out: Floats,
-) -> None: ...
+    x: Floats, scale: Floats, shift: Floats, epsilon: float, out: Floats | None
+) -> tuple[Floats, Floats, Floats, Floats, Floats]: ...  # the fields of kernels.BatchNorm
 def batch_norm_predict(
     x: Floats,
     scale: Floats,
     shift: Floats,
-    epsilon: float,
     running_mean: Floats,
     running_variance: Floats,
-    out: Floats,
-) -> None: ...
+    epsilon: float,
+    out: Floats | None,
+) -> Floats: ...
 def batch_norm_backward(
-    grad_output: Floats,
-    normalized: Floats,
-    inverse_deviation: Floats,
-    scale: Floats,
-    grad_x: Floats,
-    grad_scale: Floats,
-    grad_shift: Floats,
-) -> None: ...
-def dropout_mask(seed: int, layer: int, step: int, probability: float, out: Floats) -> None: ...
+    grad_output: Floats, normalized: Floats, inverse_deviation: Floats, scale: Floats
+) -> tuple[Floats, Floats, Floats]: ...
+def dropout_mask(
+    seed: int,
+    layer: int,
+    step: int,
+    probability: float,
+    shape: Sequence[int],
+    dtype: str,
+    out: Floats | None,
+) -> Floats: ...
 
 # 0 or 1 / (1 - probability) for element i of `out`, from the Philox counter (layer, step, i)
 
 def permutation(seed: int, epoch: int, size: int) -> npt.NDArray[np.int64]: ...
 def initialize(
-    name: str, seed: int, layer: int, out: Floats
-) -> None: ...  # out: (in_features, out_features)
+    name: str, seed: int, layer: int, shape: Sequence[int], dtype: str, out: Floats | None
+) -> Floats: ...  # shape: (in_features, out_features)
 
 class LossSpec:
     def __init__(self, name: str, parameter: float = 0.0, values: Sequence[float] = ()) -> None: ...
@@ -140,11 +131,18 @@ class LossSpec:
 def loss(
     spec: LossSpec,
     outputs: Floats,  # (batch_size, n_outputs)
-    targets: Floats | Labels,  # as targets_shape says; Labels (batch_size,) for cross_entropy
+    targets: Floats | Labels,  # (batch_size, columns that the loss has); Labels (batch_size,)
     sample_weight: Floats | None,  # (batch_size,)
     reduction: Literal["mean", "sum"],
-    grad: Floats | None,  # written when given: d loss / d outputs
 ) -> float: ...
+def loss_and_gradient(
+    spec: LossSpec,
+    outputs: Floats,
+    targets: Floats | Labels,
+    sample_weight: Floats | None,
+    reduction: Literal["mean", "sum"],
+    out: Floats | None,
+) -> tuple[float, Floats]: ...
 
 class OptimizerSpec:
     def __init__(self, name: str, weight_decay: float, values: Sequence[float]) -> None: ...
@@ -156,7 +154,7 @@ def optimizer_step(
     learning_rate: float,
     parameters: Floats,  # updated, flat
     gradient: Floats,
-    states: Sequence[Floats | None],  # three, updated; None where optimizer_states says False
+    states: Sequence[Floats | None],  # three; updated where optimizer_states says True
     clip_value: float,  # 0: no clipping; else gradient elements are clamped to +-clip_value
     grad_scale: float,  # the gradient is multiplied by it first (clipping by norm)
 ) -> None: ...

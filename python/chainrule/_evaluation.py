@@ -59,7 +59,7 @@ def evaluate(
         targets = data.targets[rows]
         weights = None if data.weights is None else data.weights[rows]
         outputs = model._network.predict(data.x[rows], threads)
-        loss_sum += _core.loss(spec, outputs, targets, weights, "sum", None)
+        loss_sum += _core.loss(spec, outputs, targets, weights, "sum")
         of_rows = loss.row_weights(targets, weights)
         weight_sum += len(outputs) if of_rows is None else float(of_rows.sum(dtype=np.float64))
         if score is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from ._arguments import type_name
+from ._arguments import described, type_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,26 +21,37 @@ if TYPE_CHECKING:
 
 
 def numeric_array(value: npt.ArrayLike, argument: str) -> npt.NDArray[Any]:
-    """View or copy `value` as an array of floats, integers or bools of any layout."""
-    if type(value) is not np.ndarray:
-        if np.ma.is_masked(value):
-            raise ValueError(f"{argument} must have no masked values; fill or drop them first")
-        if hasattr(value, "tocsr"):
-            raise TypeError(
-                f"{argument} must be a dense array, got the sparse {type_name(value)}; "
-                f"use {argument}.toarray()"
-            )
+    """View or copy `value` as an array of floats, integers or bools of any layout.
+
+    It has at least one dimension.
+    """
+    if type(value) is np.ndarray and value.ndim and value.dtype.kind in "fiub":
+        return value
     try:
+        is_masked = np.ma.is_masked(value)
+        is_sparse = hasattr(value, "tocsr")
         array = np.asarray(value)
-        if array.dtype.kind == "O":
+        if array.dtype.kind == "O" and array.ndim:
             # Numbers boxed as objects (a table of mixed columns) get their own type back; text
             # stays text and is refused below.
             array = np.asarray(array.tolist())
-    except (ValueError, TypeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # NumPy's, or of the caller's __array__, __len__ and so on
         raise ValueError(
             f"{argument} must be an array of numbers whose rows have one length, "
             f"got a {type_name(value)} that NumPy can't convert ({error})"
-        ) from None
+        ) from error
+    if is_masked:
+        raise ValueError(f"{argument} must have no masked values; fill or drop them first")
+    if is_sparse:
+        raise TypeError(
+            f"{argument} must be a dense array, got the sparse {type_name(value)}; "
+            f"use {argument}.toarray()"
+        )
+    if not array.ndim:
+        given = "an array of shape ()" if isinstance(value, np.ndarray) else described(value)
+        raise TypeError(f"{argument} must be an array of real numbers, got {given}")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{argument} must be an array of real numbers, got dtype {array.dtype}")
     return array
@@ -85,7 +96,8 @@ def matrix(
         array = value
     else:
         array = numeric_array(value, argument)
-    shape = array.shape
+    converted = convert(array, dtype)
+    shape = converted.shape
     if len(shape) != 2 or shape[1] != n_columns or (n_rows is not None and shape[0] != n_rows):
         rows = "n_samples" if n_rows is None else n_rows
         hint = ""
@@ -97,7 +109,6 @@ def matrix(
             f"{argument} must be a 2-D array of shape ({rows}, {n_columns}), "
             f"got shape {shape}{hint}"
         )
-    converted = convert(array, dtype)
     require_finite(converted, array, argument)
     return converted
 
@@ -119,13 +130,14 @@ def target_values(
         array = value
     else:
         array = numeric_array(value, argument)
-    if array.shape != (n_rows, n_columns) and not (n_columns == 1 and array.shape == (n_rows,)):
+    converted = convert(array, dtype)
+    shape = converted.shape
+    if shape != (n_rows, n_columns) and not (n_columns == 1 and shape == (n_rows,)):
         either = f"({n_rows},) or " if n_columns == 1 else ""
         raise ValueError(
             f"{argument} must be an array of shape {either}({n_rows}, {n_columns}), "
-            f"one row for each row of X, got shape {array.shape}"
+            f"one row for each row of X, got shape {shape}"
         )
-    converted = convert(array, dtype)
     require_finite(converted, array, argument)
     return converted.reshape(n_rows, n_columns)
 
@@ -175,7 +187,8 @@ def classes(value: npt.ArrayLike, argument: str) -> npt.NDArray[Any]:
 
 def labels(value: npt.ArrayLike, argument: str, n_rows: int, n_classes: int) -> Labels:
     """Check class labels: integers (of any type, floats that are whole too) in [0, n_classes)."""
-    array = numeric_array(value, argument)
+    # A copy, which nobody else writes to: labels are indices.
+    array = np.array(numeric_array(value, argument), order="C")
     if array.shape != (n_rows,):
         hint = f"; use {argument}.ravel()" if array.shape == (n_rows, 1) else ""
         raise ValueError(
@@ -196,8 +209,7 @@ def labels(value: npt.ArrayLike, argument: str, n_rows: int, n_classes: int) -> 
             f"{argument} must hold labels in [0, {n_classes}), "
             f"got {array[row].item()} at {argument}[{row}]"
         )
-    # Always a copy: labels are indices, and whoever holds `value` may write to it during a fit.
-    return np.array(array, dtype=np.int32, order="C")
+    return array.astype(np.int32, copy=False)
 
 
 def sample_weights(
@@ -207,12 +219,12 @@ def sample_weights(
     if value is None:
         return None
     array = numeric_array(value, argument)
-    if array.shape != (n_rows,):
+    converted = convert(array, dtype)
+    if converted.shape != (n_rows,):
         raise ValueError(
             f"{argument} must be an array of shape ({n_rows},), one weight for each row of X, "
-            f"got shape {array.shape}"
+            f"got shape {converted.shape}"
         )
-    converted = convert(array, dtype)
     require_finite(converted, array, argument)
     require_range(converted, argument, 0.0, None, "each row")
     return converted

@@ -133,7 +133,7 @@ def test_shapes_and_places(name, variant, dtype, rng):
     y = forward(name)(x)
     assert y.shape == x.shape
     assert y.dtype == dtype
-    assert same_bits(forward(name)(x[1, 2, 3]), y[1, 2, 3, ...])
+    assert same_bits(forward(name)(x[1, 2, 3:4]), y[1, 2, 3:4])
     assert same_bits(forward(name)(x[:, ::-2]), np.ascontiguousarray(y[:, ::-2]))
     out = np.empty_like(x)
     assert forward(name)(x, out) is out

@@ -139,7 +139,7 @@ BAD = {
         r"X must be an array of real numbers, got dtype \[\('a'",
     ),
     "ragged": ([[1.0] * 5, [1.0] * 4], ValueError, "X must be an array of numbers whose rows have"),
-    "scalar": (1.0, ValueError, r"2-D array of shape \(n_samples, 5\), got shape \(\)"),
+    "scalar": (1.0, TypeError, "X must be an array of real numbers, got float 1.0"),
     "flat": (
         np.ones(5),
         ValueError,
@@ -150,7 +150,7 @@ BAD = {
     "nan": (np.where(X == 7, np.nan, X), ValueError, r"X must be finite, got nan at X\[1, 1\]"),
     "inf": (np.where(X == 7, -np.inf, X), ValueError, r"X must be finite, got -inf at X\[1, 1\]"),
     "masked": (np.ma.masked_equal(X, 7), ValueError, "X must have no masked values"),
-    "none": (None, TypeError, "X must be an array of real numbers, got dtype object"),
+    "none": (None, TypeError, "X must be an array of real numbers, got NoneType"),
     "nested_frames": (pd.DataFrame({"a": ["x", "y"]}), TypeError, "X must be an array of real"),
 }
 

@@ -160,6 +160,17 @@ def test_states():
     assert (accumulator == 0.5).all()
 
 
+def test_nadam_takes_any_step(variant, dtype):
+    # Its product of momenta is 0 by then, and beta2 ** step too.
+    moved = []
+    for step in (10**6, 2**63 - 2):
+        w = np.ones(3, dtype)
+        cr.kernels.nadam_step(w, w * 0.5, cr.kernels.optimizer_states("nadam", w), step)
+        moved.append(w)
+    assert (moved[0] != 1).all()
+    assert same_bits(*moved)
+
+
 def test_objects():
     for name, cls in OPTIMIZERS.items():
         assert as_optimizer(name) == cls()
@@ -208,7 +219,8 @@ W = np.ones(3)
         (lambda k: k.sgd_step(W, np.ones(3, "f"), [], 1), TypeError, "gradient must have the dty"),
         (lambda k: k.sgd_step(W, W, [None] * 3, 1), ValueError, "gradient must not overlap"),
         (lambda k: k.sgd_step(W, W + 1, [None], 1), ValueError, "states must hold 3 items, got 1"),
-        (lambda k: k.lion_step(W, W + 1, [None] * 3, 1), ValueError, r"states\[0\] must be an arr"),
+        (lambda k: k.lion_step(W, W + 1, [None] * 3, 1), TypeError, r"states\[0\] must be a NumPy"),
+        (lambda k: k.lion_step(W, W + 1, 3, 1), TypeError, r"states must be what optimizer_states"),
         (
             lambda k: k.lion_step(W, W + 1, [np.ones(2), None, None], 1),
             ValueError,

@@ -131,7 +131,7 @@ def test_bools_are_labels_of_two_classes():
         (np.ones((4, 3)), "gaussian_nll", 4, ValueError, r"shape \(4, 2\), .* got shape \(4, 3\)"),
         (np.ones(4), cr.Quantile([0.1, 0.9]), 3, ValueError, "a multiple of 2 outputs for Quant"),
         (np.ones(4), cr.Quantile([0.1, 0.9]), 4, ValueError, r"shape \(4, 2\), .* shape \(4,\)"),
-        (None, "mse", 1, TypeError, "y must be an array of real numbers, got dtype object"),
+        (None, "mse", 1, TypeError, "y must be an array of real numbers, got NoneType"),
     ],
 )
 def test_targets_are_checked(y, loss, n_outputs, error, message):
@@ -144,7 +144,7 @@ def test_targets_are_checked(y, loss, n_outputs, error, message):
     [
         ([1, 1, 1], ValueError, r"sample_weight must be an array of shape \(4,\), .* shape \(3,\)"),
         (np.ones((4, 1)), ValueError, r"got shape \(4, 1\)"),
-        (1.0, ValueError, r"got shape \(\)"),
+        (1.0, TypeError, "sample_weight must be an array of real numbers, got float 1.0"),
         ([1, 1, -0.5, 1], ValueError, r"must be >= 0 for each row, got -0.5 at sample_weight\[2\]"),
         ([1, np.nan, 1, 1], ValueError, r"must be finite, got nan at sample_weight\[1\]"),
         ([1, np.inf, 1, 1], ValueError, r"must be finite, got inf at sample_weight\[1\]"),

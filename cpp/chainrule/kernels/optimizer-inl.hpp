@@ -173,7 +173,10 @@ void nadam_prepare(OptimizerStep& step, T* c) {
   const double beta1 = step.values[0], beta2 = step.values[1], decay = step.values[3];
   if (step.memory_step != step.step - 1) {
     step.memory = 1;
-    for (int64_t t = 1; t < step.step; ++t) step.memory *= nadam_momentum(beta1, decay, t);
+    // It underflows after thousands of steps, and stays 0.
+    for (int64_t t = 1; t < step.step && step.memory != 0; ++t) {
+      step.memory *= nadam_momentum(beta1, decay, t);
+    }
   }
   const double mu = nadam_momentum(beta1, decay, step.step);
   const double next = nadam_momentum(beta1, decay, step.step + 1);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
+#include <stdexcept>
 
 #include "base/one_nan.hpp"
 
@@ -14,11 +15,29 @@ constexpr int64_t kTermWork = 128;
 
 // How many terms a row loss is the mean of.
 int64_t terms_per_row(const LossSpec& spec, int64_t columns) {
-  if (info(spec.loss).targets == Targets::labels) return 1;  // a sum over classes
+  if (takes_labels(spec)) return 1;  // a sum over classes
   return spec.loss == Loss::gaussian_nll ? columns / 2 : columns;
 }
 
+void require(bool fits, const char* what) {
+  if (!fits) throw std::invalid_argument(what);
+}
+
 }  // namespace
+
+int64_t target_columns(const LossSpec& spec, int64_t columns) {
+  const auto values = static_cast<int64_t>(spec.values.size());
+  if (spec.loss == Loss::quantile) {
+    require(values > 0 && columns % values == 0, "quantile must have an output for each level");
+    return columns / values;
+  }
+  if (spec.loss == Loss::gaussian_nll) {
+    require(columns % 2 == 0, "gaussian_nll must have two outputs for each target");
+    return columns / 2;
+  }
+  require(values == 0 || values == columns, "class_weight must have one weight for each output");
+  return columns;
+}
 
 template <class T>
 LossFunction<T>::LossFunction(const LossSpec& spec)

@@ -16,6 +16,13 @@ struct LossSpec {
   std::vector<double> values;  // quantile's levels, cross_entropy's class weights
 };
 
+inline bool takes_labels(const LossSpec& spec) {
+  return info(spec.loss).targets == Targets::labels;
+}
+// Columns of the targets, or probabilities, that go with so many outputs. Throws
+// std::invalid_argument when the loss does not fit such outputs.
+int64_t target_columns(const LossSpec& spec, int64_t columns);
+
 enum class Reduction { kMean, kSum };
 
 // A batch's targets and weights. One of targets and labels is null.

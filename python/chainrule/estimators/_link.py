@@ -103,9 +103,6 @@ def _softplus(x: Array) -> Array:
 
 def _apply(name: str, x: Array) -> Array:
     x = np.ascontiguousarray(x)
-    result = np.empty_like(x)
     if name in ("exp", "log"):
-        _core.math_function(name, x, result)
-    else:
-        _core.activation_forward(name, 0.0, x, result)
-    return result
+        return _core.math_function(name, x, None)
+    return _core.activation_forward(name, 0.0, x, None)

@@ -429,7 +429,4 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
 
 
 def _exp(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    x = np.ascontiguousarray(x)
-    result = np.empty_like(x)
-    _core.math_function("exp", x, result)
-    return result
+    return _core.math_function("exp", np.ascontiguousarray(x), None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import _arguments, _core
 from .._layers import Activation, as_activation
 from .._precision import as_precision
-from ._arrays import inputs, output, require_matrix, require_shape
+from ._arrays import inputs
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -82,23 +82,13 @@ def dense_forward(
     >>> cr.kernels.dense_forward([[1.0, 2.0]], [[3.0], [-4.0]], [1.0], activation="relu")
     array([[0.]])
     """
-    x_, w_, b_ = inputs(x=x, w=w, b=b)
-    batch_size, in_features = require_matrix(x_, "x")
-    _, out_features = require_matrix(w_, "w")
-    require_shape(w_, "w", (in_features, out_features))
-    if b_ is not None:
-        require_shape(b_, "b", (out_features,))
     chosen = as_activation(activation)
-    shape = (batch_size, out_features)
-    result = output(out, shape, x_.dtype, apart=(x_, w_, b_))
-    if preactivation is not None:
-        output(preactivation, shape, x_.dtype, "preactivation", apart=(x_, w_, b_, result))
-    named = as_precision(precision, x_.dtype)
     n_threads = _arguments.threads(threads)
-    _core.dense_forward(
-        x_, w_, b_, chosen.name, chosen.parameter, preactivation, result, named, n_threads
+    x_, w_, b_ = (*inputs(x=x, w=w), None) if b is None else inputs(x=x, w=w, b=b)
+    named = as_precision(precision, x_.dtype)
+    return _core.dense_forward(
+        x_, w_, b_, chosen.name, chosen.parameter, preactivation, out, named, n_threads
     )
-    return result
 
 
 def dense_backward(
@@ -150,19 +140,15 @@ def dense_backward(
     DenseGradients(x=array([[ 3., -4.]]), w=array([[1.],
            [2.]]), b=array([1.]))
     """
-    grad, x_, w_ = inputs(grad_preactivation=grad_preactivation, x=x, w=w)
-    batch_size, out_features = require_matrix(grad, "grad_preactivation")
-    _, in_features = require_matrix(x_, "x")
-    require_shape(x_, "x", (batch_size, in_features))
-    require_shape(w_, "w", (in_features, out_features))
     need_grad_x = _arguments.boolean(need_grad_x, "need_grad_x")
     if grad_x is not None and not need_grad_x:
         raise ValueError("grad_x must be None when need_grad_x=False, got an array")
-    named = as_precision(precision, x_.dtype)
     n_threads = _arguments.threads(threads)
-    others = (grad, x_, w_)
-    of_x = output(grad_x, x_.shape, x_.dtype, "grad_x", apart=others) if need_grad_x else None
-    of_w = output(grad_w, w_.shape, x_.dtype, "grad_w", apart=(*others, of_x))
-    of_b = output(grad_b, (out_features,), x_.dtype, "grad_b", apart=(*others, of_x, of_w))
-    _core.dense_backward(grad, x_, w_, of_x, of_w, of_b, named, n_threads)
+    grad, x_, w_ = inputs(grad_preactivation=grad_preactivation, x=x, w=w)
+    named = as_precision(precision, x_.dtype)
+    of_x, of_w, of_b = _core.dense_backward(
+        grad, x_, w_, need_grad_x, True, grad_x, grad_w, grad_b, named, n_threads
+    )
+    assert of_w is not None
+    assert of_b is not None
     return DenseGradients(of_x, of_w, of_b)

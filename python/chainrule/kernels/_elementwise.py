@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import _arguments, _core
-from ._arrays import inputs, output, require_shape
+from ._arrays import inputs
 from ._naming import named
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _FORWARD_DOC = """Compute {name} of each element.
 
     Parameters
     ----------
-    x : array_like, any shape
+    x : array_like of any shape, with at least one dimension
         Input; infinities and NaN are taken as IEEE 754 has it.
     out : ndarray, optional
         Where to write: C-contiguous, of the input's shape and dtype; may be `x` itself.{parameter}
@@ -52,7 +52,7 @@ _BACKWARD_DOC = """Compute the gradient of {name}: grad_output times its derivat
 
     Parameters
     ----------
-    grad_output : array_like, any shape
+    grad_output : array_like of any shape, with at least one dimension
         Gradient with respect to the output of ``{name}_forward``.
     saved : array_like, of the same shape
         The {saved} of ``{name}_forward``.
@@ -97,9 +97,7 @@ def _activation(name: str, info: _core.ActivationInfo) -> dict[str, ElementwiseK
     ) -> Floats:
         value = _parameter(f"{name}_forward", parameter, fields)
         (x_,) = inputs(x=x)
-        result = output(out, x_.shape, x_.dtype, in_place=(x_,))
-        _core.activation_forward(name, value, x_, result)
-        return result
+        return _core.activation_forward(name, value, x_, out)
 
     def backward(
         grad_output: npt.ArrayLike,
@@ -109,10 +107,7 @@ def _activation(name: str, info: _core.ActivationInfo) -> dict[str, ElementwiseK
     ) -> Floats:
         value = _parameter(f"{name}_backward", parameter, fields)
         grad, saved_ = inputs(grad_output=grad_output, saved=saved)
-        require_shape(saved_, "saved", grad.shape)
-        result = output(out, grad.shape, grad.dtype, in_place=(grad, saved_))
-        _core.activation_backward(name, value, grad, saved_, result)
-        return result
+        return _core.activation_backward(name, value, grad, saved_, out)
 
     forward_doc = _FORWARD_DOC.format(name=name, parameter=parameter_doc)
     backward_doc = _BACKWARD_DOC.format(name=name, saved=info["saved"], parameter=parameter_doc)
@@ -125,9 +120,7 @@ def _activation(name: str, info: _core.ActivationInfo) -> dict[str, ElementwiseK
 def _math_function(name: str) -> ElementwiseKernel:
     def function(x: npt.ArrayLike, out: npt.NDArray[Any] | None = None) -> Floats:
         (x_,) = inputs(x=x)
-        result = output(out, x_.shape, x_.dtype, in_place=(x_,))
-        _core.math_function(name, x_, result)
-        return result
+        return _core.math_function(name, x_, out)
 
     kernel: ElementwiseKernel = named(
         function, name, _FORWARD_DOC.format(name=name, parameter=""), {}

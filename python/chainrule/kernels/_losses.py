@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import _arguments, _core, _validation
 from .._losses import LOSSES
-from ._arrays import inputs, output, require_matrix
+from ._arrays import inputs
 from ._naming import named
 
 if TYPE_CHECKING:
@@ -78,13 +78,13 @@ def _loss(cls: type[Loss]) -> LossKernel:
     ) -> tuple[float, Floats]:
         loss = cls(**parameters)
         (outputs_,) = inputs(outputs=outputs)
-        n_rows, n_outputs = require_matrix(outputs_, "outputs")
+        if outputs_.ndim != 2:
+            raise ValueError(f"outputs must be a 2-D array, got shape {outputs_.shape}")
+        n_rows, n_outputs = outputs_.shape
         checked = loss.targets(targets, outputs_.dtype, n_rows, n_outputs, "targets")
         weights = _validation.sample_weights(sample_weight, outputs_.dtype, n_rows)
         _arguments.one_of(reduction, ("mean", "sum"), "reduction")
-        gradient = output(out, outputs_.shape, outputs_.dtype, apart=(outputs_, checked, weights))
-        value = _core.loss(loss.spec(), outputs_, checked, weights, reduction, gradient)
-        return value, gradient
+        return _core.loss_and_gradient(loss.spec(), outputs_, checked, weights, reduction, out)
 
     defaults = {field.name: field.default for field in fields(cls)}  # type: ignore[arg-type]
     doc = _DOC.format(name=cls.name, cls=cls.__name__)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from .. import _arguments, _core
-from ._arrays import inputs, output, require_matrix, require_shape
+from ._arrays import inputs
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -112,12 +110,9 @@ def layer_norm_forward(
     >>> cr.kernels.layer_norm_forward([[1.0, 3.0]], [1.0, 1.0], [0.0, 0.5]).out.round(3)
     array([[-1. ,  1.5]])
     """
-    x_, scale_, shift_, epsilon = _checked(x, scale, shift, epsilon)
-    result = output(out, x_.shape, x_.dtype, apart=(x_, scale_, shift_))
-    normalized: Floats = np.empty_like(x_)
-    inverse_deviation: Floats = np.empty(x_.shape[0], x_.dtype)
-    _core.layer_norm_forward(x_, scale_, shift_, epsilon, normalized, inverse_deviation, result)
-    return LayerNorm(result, normalized, inverse_deviation)
+    epsilon = _arguments.number(epsilon, "epsilon", above=0.0)
+    x_, scale_, shift_ = inputs(x=x, scale=scale, shift=shift)
+    return LayerNorm(*_core.layer_norm_forward(x_, scale_, shift_, epsilon, out))
 
 
 def layer_norm_backward(
@@ -147,7 +142,8 @@ def layer_norm_backward(
     ValueError, TypeError
         For arrays that do not fit each other.
     """
-    return _backward(grad_output, normalized, inverse_deviation, scale, by_row=True)
+    arrays = _backward_inputs(grad_output, normalized, inverse_deviation, scale)
+    return NormGradients(*_core.layer_norm_backward(*arrays))
 
 
 def batch_norm_forward(
@@ -192,16 +188,9 @@ def batch_norm_forward(
     >>> cr.kernels.batch_norm_forward([[1.0], [3.0]], [1.0], [0.0]).mean
     array([2.])
     """
-    x_, scale_, shift_, epsilon = _checked(x, scale, shift, epsilon)
-    if x_.shape[0] == 0:
-        raise ValueError(f"x must have at least one row, got shape {x_.shape}")
-    result = output(out, x_.shape, x_.dtype, apart=(x_, scale_, shift_))
-    normalized: Floats = np.empty_like(x_)
-    inverse_deviation, mean, variance = (np.empty(x_.shape[1], x_.dtype) for _ in range(3))
-    _core.batch_norm_forward(
-        x_, scale_, shift_, epsilon, mean, variance, normalized, inverse_deviation, result
-    )
-    return BatchNorm(result, normalized, inverse_deviation, mean, variance)
+    epsilon = _arguments.number(epsilon, "epsilon", above=0.0)
+    x_, scale_, shift_ = inputs(x=x, scale=scale, shift=shift)
+    return BatchNorm(*_core.batch_norm_forward(x_, scale_, shift_, epsilon, out))
 
 
 def batch_norm_predict(
@@ -239,6 +228,7 @@ def batch_norm_predict(
     ValueError, TypeError
         For arguments that are not as described.
     """
+    epsilon = _arguments.number(epsilon, "epsilon", above=0.0)
     x_, scale_, shift_, mean, variance = inputs(
         x=x,
         scale=scale,
@@ -246,18 +236,7 @@ def batch_norm_predict(
         running_mean=running_mean,
         running_variance=running_variance,
     )
-    _, features = require_matrix(x_, "x")
-    for array, name in (
-        (scale_, "scale"),
-        (shift_, "shift"),
-        (mean, "running_mean"),
-        (variance, "running_variance"),
-    ):
-        require_shape(array, name, (features,))
-    epsilon = _arguments.number(epsilon, "epsilon", above=0.0)
-    result = output(out, x_.shape, x_.dtype, apart=(x_, scale_, shift_, mean, variance))
-    _core.batch_norm_predict(x_, scale_, shift_, epsilon, mean, variance, result)
-    return result
+    return _core.batch_norm_predict(x_, scale_, shift_, mean, variance, epsilon, out)
 
 
 def batch_norm_backward(
@@ -287,43 +266,19 @@ def batch_norm_backward(
     ValueError, TypeError
         For arrays that do not fit each other.
     """
-    return _backward(grad_output, normalized, inverse_deviation, scale, by_row=False)
+    arrays = _backward_inputs(grad_output, normalized, inverse_deviation, scale)
+    return NormGradients(*_core.batch_norm_backward(*arrays))
 
 
-def _checked(
-    x: npt.ArrayLike, scale: npt.ArrayLike, shift: npt.ArrayLike, epsilon: float
-) -> tuple[Any, Any, Any, float]:
-    x_, scale_, shift_ = inputs(x=x, scale=scale, shift=shift)
-    _, features = require_matrix(x_, "x")
-    if features == 0:
-        raise ValueError(f"x must have at least one column, got shape {x_.shape}")
-    require_shape(scale_, "scale", (features,))
-    require_shape(shift_, "shift", (features,))
-    return x_, scale_, shift_, _arguments.number(epsilon, "epsilon", above=0.0)
-
-
-def _backward(
+def _backward_inputs(
     grad_output: npt.ArrayLike,
     normalized: npt.ArrayLike,
     inverse_deviation: npt.ArrayLike,
     scale: npt.ArrayLike,
-    *,
-    by_row: bool,
-) -> NormGradients:
-    grad, normalized_, inverse, scale_ = inputs(
+) -> list[Any]:
+    return inputs(
         grad_output=grad_output,
         normalized=normalized,
         inverse_deviation=inverse_deviation,
         scale=scale,
     )
-    n_rows, features = require_matrix(grad, "grad_output")
-    if 0 in grad.shape:
-        raise ValueError(f"grad_output must not be empty, got shape {grad.shape}")
-    require_shape(normalized_, "normalized", grad.shape)
-    require_shape(inverse, "inverse_deviation", (n_rows if by_row else features,))
-    require_shape(scale_, "scale", (features,))
-    grad_x: Floats = np.empty_like(grad)
-    grad_scale, grad_shift = np.empty_like(scale_), np.empty_like(scale_)
-    backward = _core.layer_norm_backward if by_row else _core.batch_norm_backward
-    backward(grad, normalized_, inverse, scale_, grad_x, grad_scale, grad_shift)
-    return NormGradients(grad_x, grad_scale, grad_shift)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _arguments, _core
 from .._optimizers import LBFGS, OPTIMIZERS, Adagrad, Optimizer, as_optimizer
-from ._arrays import inputs, output, require_shape, writable
+from ._arrays import inputs, writable
 from ._naming import named
 
 if TYPE_CHECKING:
@@ -127,28 +127,18 @@ def _step(cls: type[Optimizer]) -> OptimizerKernel:
     ) -> None:
         optimizer = cls(**hyperparameters)
         rate = _arguments.number(optimizer.learning_rate, "learning_rate", above=0.0)
-        writable(parameters, "parameters")
-        shape, dtype = parameters.shape, parameters.dtype
-        _, grad = inputs(parameters=parameters, gradient=gradient)
-        require_shape(grad, "gradient", shape)
-        if np.may_share_memory(grad, parameters):
-            raise ValueError("gradient must not overlap parameters, got one that does")
-        spec = optimizer.spec()
-        needed = _core.optimizer_states(spec)
-        if len(states) != len(needed):
-            raise ValueError(f"states must hold {len(needed)} items, got {len(states)}")
-        used: list[npt.NDArray[Any]] = [parameters, grad]
-        for i, (state, need) in enumerate(zip(states, needed, strict=True)):
-            if need and state is None:
-                raise ValueError(f"states[{i}] must be an array for {optimizer}, got None")
-            if state is not None:
-                output(state, shape, dtype, f"states[{i}]", apart=tuple(used))
-                used.append(state)
-        step = _arguments.integer(step, "step", 1)
-        clip = 0.0 if clip_value is None else _arguments.number(clip_value, "clip_value", above=0.0)
+        step = _arguments.integer(step, "step", 1, _arguments.INT64_MAX - 1)
+        clip = _arguments.optional_number(clip_value, "clip_value", above=0.0)
         scale = _arguments.number(grad_scale, "grad_scale")
-        kept = [state if need else None for state, need in zip(states, needed, strict=True)]
-        _core.optimizer_step(spec, step, rate, parameters, grad, kept, clip, scale)
+        if isinstance(states, str | bytes) or not isinstance(states, Sequence | np.ndarray):
+            raise TypeError(
+                f"states must be what optimizer_states made, got {_arguments.described(states)}"
+            )
+        writable(parameters, "parameters")
+        _, grad = inputs(parameters=parameters, gradient=gradient)
+        _core.optimizer_step(
+            optimizer.spec(), step, rate, parameters, grad, list(states), clip, scale
+        )
 
     defaults = {field.name: field.default for field in fields(cls)}
     doc = _DOC.format(name=cls.name, cls=cls.__name__)

@@ -6,13 +6,13 @@ SC11).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _arguments, _core
-from ._arrays import output
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,11 +22,20 @@ if TYPE_CHECKING:
 _UINT32_MAX = 2**32 - 1
 
 
-def _shape(value: int | Sequence[int], argument: str = "shape") -> tuple[int, ...]:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        items = [_arguments.integer(n, f"{argument}[{i}]", 0) for i, n in enumerate(value)]
-        return tuple(items)
-    return (_arguments.integer(value, argument, 0),)
+_MOST_DIMENSIONS = 32  # of an array of the oldest NumPy
+
+
+def _shape(value: int | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        sizes = tuple(_arguments.integer(n, f"shape[{i}]", 0) for i, n in enumerate(value))
+    else:
+        sizes = (_arguments.integer(value, "shape", 0),)
+    if len(sizes) > _MOST_DIMENSIONS:
+        raise ValueError(f"shape must have at most {_MOST_DIMENSIONS} dimensions, got {len(sizes)}")
+    # NumPy multiplies all sizes but zeros, of which there may be some.
+    if 8 * math.prod(size for size in sizes if size) > _arguments.INT64_MAX:
+        raise ValueError(f"shape must have fewer than 2**60 elements, got {sizes}")
+    return sizes
 
 
 def dropout_mask(
@@ -77,9 +86,8 @@ def dropout_mask(
     seed = _arguments.seed(seed)
     layer = _arguments.integer(layer, "layer", 0, _UINT32_MAX)
     step = _arguments.integer(step, "step", 0)
-    result = output(out, size, _arguments.float_dtype(dtype))
-    _core.dropout_mask(seed, layer, step, probability, result)
-    return result
+    name = _arguments.float_dtype(dtype).name
+    return _core.dropout_mask(seed, layer, step, probability, size, name, out)
 
 
 def permutation(size: int, *, seed: int, epoch: int = 0) -> npt.NDArray[np.int64]:
@@ -163,6 +171,4 @@ def initialize(
         raise ValueError(f"shape must be two integers >= 1, got {shape}")
     seed = _arguments.seed(seed)
     layer = _arguments.integer(layer, "layer", 0, _UINT32_MAX)
-    result = output(out, size, _arguments.float_dtype(dtype))
-    _core.initialize(name, seed, layer, result)
-    return result
+    return _core.initialize(name, seed, layer, size, _arguments.float_dtype(dtype).name, out)

@@ -178,7 +178,7 @@ class Run:
                     self.report["versions"] |= worker.versions
                     if not distance <= kind.TOLERANCES[entry["precision"]]:
                         raise _DiffersError(f"differs from NumPy by {distance:.1e}")
-                    entry |= {"status": "timed", "times": []}
+                    entry |= {"status": "timed", "times": [], "waiting": []}
                 self.advance(shape)
             for number in range(-SETTLING_ROUNDS, self.plan.rounds):
                 timed = [(e, worker) for e, worker in running if e["status"] == "timed"]
@@ -187,9 +187,10 @@ class Run:
                 for entry, worker in timed[first:] + timed[:first]:
                     time.sleep(PAUSE_SECONDS)
                     with self._reported(entry, worker):
-                        microseconds = worker.seconds() / kind.units(shape) * 1e6
+                        seconds, waiting = worker.seconds()
                         if number >= 0:
-                            entry["times"].append(microseconds)
+                            entry["times"].append(seconds / kind.units(shape) * 1e6)
+                            entry["waiting"].append(waiting)
                     self.advance(shape)
 
     def _start(self, shape: str, path: Path, name: str, setting: str, threads: int) -> Worker:

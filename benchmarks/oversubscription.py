@@ -135,6 +135,7 @@ def _fit(fit: tuple[str, int], threads: int | None) -> str:
         optimizer=cr.Adam(LEARNING_RATE),
         batch_size=shape.batch_size,
         epochs=epochs * shape.epochs,
+        progress=False,
         threads=threads,
     )
     return hashlib.sha256(model.parameters.tobytes()).hexdigest()

@@ -12,6 +12,9 @@ import statistics
 
 from . import workloads
 
+# Of the time, by a thread that computes: on an idle machine it is below 1%.
+MOST_WAITING = 0.1
+
 
 def complete(result: dict, peaks: dict[str, float] | None, threads: list[int]) -> None:
     """Add to a result what follows from its times; without peaks no shares of them."""
@@ -152,12 +155,35 @@ def remarks(report: dict) -> list[tuple[str, str]]:
             places = where.setdefault(key, [])
             if place not in places:
                 places.append(place)
-    lines = []
+    busy = disturbance(report)
+    lines = [] if busy is None else [("busy", busy)]
     for (status, name, reason), places in where.items():
         everywhere = reason.startswith("is not installed")
         on = "" if everywhere else f" on {', '.join(places)}"
         lines.append((status, f"{titles[name]} {reason}{on}"))
     return lines
+
+
+def disturbance(report: dict) -> str | None:
+    """Return what tells that other programs kept the machine busy; None of an idle one.
+
+    On one thread NumPy and chainrule compute in the main thread, which waits for a processor alone.
+    """
+    waiting = {
+        (entry["competitor"], result["shape"]): statistics.median(entry["waiting"])
+        for result in report["results"]
+        for entry in result["entries"]
+        if entry["competitor"] in ("numpy", "chainrule") and entry["threads"] == 1
+        if entry.get("waiting")  # reports of before do not have it
+    }
+    if not waiting or max(waiting.values()) <= MOST_WAITING:
+        return None
+    name, shape = longest = max(waiting, key=waiting.__getitem__)
+    title = workloads.find_competitors()[name]
+    return (
+        f"other programs kept the machine busy: {title} waited for a processor "
+        f"{waiting[longest]:.0%} of its time on {shape}; these ratios say little"
+    )
 
 
 def differs(report: dict) -> bool:

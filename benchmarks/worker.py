@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 _FOLDER = Path(__file__).resolve().parent
@@ -108,9 +109,10 @@ class Worker:
         """Run what is compared, and save the result."""
         self._ask({"check": str(path)})
 
-    def seconds(self) -> float:
-        """Time of one round."""
-        return self._ask({"round": True})["seconds"]
+    def seconds(self) -> tuple[float, float]:
+        """Time of one round, and the share of it that the main thread had no processor."""
+        answer = self._ask({"round": True})
+        return answer["seconds"], answer["waiting"]
 
     def train(self, epochs: int) -> float:
         """Time of so many epochs of a training step's workload."""
@@ -209,7 +211,10 @@ def _serve(answer, kind, module, member, shape, task_path, threads) -> None:
         elif "epochs" in request:
             answer({"seconds": workload.train(runner, task, request["epochs"], warm_up=0)})
         else:
-            answer({"seconds": workload.seconds(runner, task)})
+            began = time.perf_counter(), time.thread_time()
+            seconds = workload.seconds(runner, task)
+            computing = (time.thread_time() - began[1]) / (time.perf_counter() - began[0])
+            answer({"seconds": seconds, "waiting": max(0.0, 1.0 - computing)})
 
 
 def _versions() -> dict[str, str]:

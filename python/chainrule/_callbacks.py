@@ -1,9 +1,8 @@
-"""What watches a training, and what may end it: callbacks, early stopping, the progress bar."""
+"""What watches a training, and what may end it: callbacks and early stopping."""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,9 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from . import _arguments
-from ._bar import make_bar
 from ._checkpoint import Checkpoint
-from ._errors import not_installed
 
 if TYPE_CHECKING:
     from ._history import History
@@ -237,6 +234,10 @@ class Callbacks:
         """Return after how many steps more a callback is due; None when none ever is."""
         return min((every - step % every for every, _ in self._step), default=None)
 
+    def is_due(self, step: int) -> bool:
+        """Return whether a callback is to be called after `step` steps."""
+        return any(step % every == 0 for every, _ in self._step)
+
     def step_end(self, step: int, state: Callable[[], Progress]) -> bool:
         """Call what is due after `step` steps; return whether one asks to stop."""
         due = [call for every, call in self._step if step % every == 0]
@@ -258,56 +259,3 @@ def _any_stops(calls: list[Callable[[Progress], object]], state: Progress) -> bo
     # function that happens to return something does not stop the training.
     answers = [call(state) for call in calls]
     return any(isinstance(answer, bool | np.bool_) and bool(answer) for answer in answers)
-
-
-class Bar:
-    """A progress bar over the steps of a fit, or nothing.
-
-    Parameters
-    ----------
-    progress : bool or None
-        True: needs tqdm. None: with tqdm, when stderr is a terminal. False: no bar.
-    n_steps : int
-        Steps of the fit.
-    """
-
-    def __init__(self, progress: bool | None, n_steps: int) -> None:
-        self._bar: Any = None
-        if progress is None and not (sys.stderr is not None and sys.stderr.isatty()):
-            return
-        if progress is False:
-            return
-        # Short, so that loss and score fit in 80 columns.
-        form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-        try:
-            self._bar = make_bar(total=n_steps, dynamic_ncols=True, bar_format=form)
-        except ImportError as error:
-            if progress is None:
-                return
-            raise ImportError(not_installed("progress=True", "tqdm")) from error
-
-    def steps_until_due(self, steps_per_epoch: int) -> int | None:
-        """Return after how many steps the bar wants to move."""
-        return None if self._bar is None else max(1, steps_per_epoch // 20)
-
-    def advance(self, n_steps: int) -> None:
-        """Move by `n_steps`."""
-        if self._bar is not None:
-            self._bar.update(n_steps)
-
-    def show(self, state: Callable[[], Progress]) -> None:
-        """Show the numbers of an epoch."""
-        if self._bar is None:
-            return
-        now = state()
-        shown = {"epoch": f"{now.epoch}/{now.epochs}", "loss": f"{now.loss:.4g}"}
-        if now.validation_score is not None:
-            shown["score"] = f"{now.validation_score:.4f}"
-        elif now.validation_loss is not None:
-            shown["validation_loss"] = f"{now.validation_loss:.4g}"
-        self._bar.set_postfix(shown, refresh=False)
-
-    def close(self) -> None:
-        """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._callbacks import Bar, Callbacks, EarlyStopping, Plateau, Progress
+from ._bar import Bar
+from ._callbacks import Callbacks, EarlyStopping, Plateau, Progress
 from ._checkpoint import CheckpointWriter
 from ._errors import DIVERGED, DivergenceError
 from ._evaluation import Dataset, Evaluation, block_rows, evaluate
@@ -132,6 +133,7 @@ class Loop:
                 self._reason = self._epoch()
                 if self._is_between_epochs:
                     self._checkpoints.epoch_end(self._core.epoch, is_last=self._reason is not None)
+            plan.bar.complete()
         except BaseException:
             self._forget_unrecorded()
             raise
@@ -210,7 +212,9 @@ class Loop:
         )
         stops = self._judge(epoch, loss)
         self._plan.bar.show(self._state)
-        if self._plan.callbacks.epoch_end(self._state):
+        with self._plan.bar.aside():
+            stops_by_callback = self._plan.callbacks.epoch_end(self._state)
+        if stops_by_callback:
             return "callback"
         if ending is not None or stops:
             return ending or "early_stopping"
@@ -233,8 +237,11 @@ class Loop:
             status = result.status
             if status in DIVERGED:
                 raise DivergenceError(status, self._epoch_number, self._steps + 1)
-            if result.steps and plan.callbacks.step_end(core.step_count, self._state):
-                return "callback"
+            if result.steps and plan.callbacks.is_due(core.step_count):
+                with plan.bar.aside():
+                    stops = plan.callbacks.step_end(core.step_count, self._state)
+                if stops:
+                    return "callback"
             if status != "running":
                 return status if status in ("converged", "line_search") else None
 

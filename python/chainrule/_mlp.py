@@ -308,7 +308,7 @@ class MLP(Network):
         clip_value: float | None = None,
         early_stopping: EarlyStopping | None = None,
         callbacks: Iterable[Callback | Callable[[Progress], object]] = (),
-        progress: bool | None = False,
+        progress: bool | None = None,
         resume: bool = False,
         resume_from: str | os.PathLike[str] | None = None,
         seed: int | None = None,
@@ -362,9 +362,11 @@ class MLP(Network):
             Called with a :class:`Progress` after each epoch; see :class:`Callback`. An exception
             of a callback ends the training and is passed on. A :class:`Checkpoint` among them
             writes the training to a file.
-        progress : bool or None, default False
-            Show a progress bar: True needs tqdm; None shows one when tqdm is installed and stderr
-            is a terminal.
+        progress : bool, optional
+            Show a progress bar: True needs tqdm. By default there is one where somebody sees it and
+            tqdm is installed: in a Jupyter notebook and when stderr is a terminal, if the fit is
+            called by the main thread of the first process, and takes more than half a second.
+            Lines that callbacks print stand above it.
         resume : bool, default False
             Go on with the last training of this model: its optimizer state, steps, epochs,
             shuffles and history. Loss, penalties, clipping, and the optimizer and seed if given,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _arguments, _core, _data
-from ._callbacks import Bar, Callbacks, EarlyStopping
+from ._bar import Bar
+from ._callbacks import Callbacks, EarlyStopping
 from ._errors import DIVERGED, DivergenceError
 from ._history import History
 from ._loop import Loop, Plan, PlateauSchedule
@@ -230,7 +231,7 @@ class Trainer:
         validation_fraction: float | None = None,
         early_stopping: EarlyStopping | None = None,
         callbacks: Iterable[Callback | Callable[[Progress], object]] = (),
-        progress: bool | None = False,
+        progress: bool | None = None,
         resume_from: str | os.PathLike[str] | None = None,
         threads: int | None = None,
     ) -> History:

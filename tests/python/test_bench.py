@@ -146,7 +146,8 @@ def check_report(report: dict[str, Any]) -> None:
         for entry in result["entries"]:
             assert entry["status"] == "timed"
             assert entry["distance"] <= 0.05
-            assert len(entry["times"]) == report["plan"]["rounds"]
+            assert len(entry["times"]) == len(entry["waiting"]) == report["plan"]["rounds"]
+            assert all(0 <= share <= 1 for share in entry["waiting"])
             low, high = entry["microseconds_range"]
             assert 0 < low <= entry["microseconds"] <= high
         assert [comparison["threads"] for comparison in result["comparisons"]] == threads
@@ -390,6 +391,21 @@ def test_the_best_setting_of_a_peer_counts() -> None:
     assert two["chainrule"]["share_of_peak"] == pytest.approx(0.25)
     assert "jax" not in one["peers"]
     assert result["entries"][-1]["status"] == "unfinished"
+
+
+def test_a_busy_machine_is_told() -> None:
+    idle = entry("numpy", "", 1, 60.0) | {"waiting": [0.005, 0.3, 0.004]}
+    busy = entry("chainrule", "", 1, 60.0) | {"waiting": [0.4, 0.5, 0.004]}
+    # A library's main thread may rest while its others compute.
+    others = entry("torch", "", 1, 60.0) | {"waiting": [0.9]}
+    results = [{"shape": "rl", "entries": [idle, others]}]
+    report = {"results": results, "plan": {"peers": []}}
+    assert summary.disturbance(report) is None
+    assert summary.remarks(report) == []
+    results.append({"shape": "mid", "entries": [idle, busy]})
+    ((label, said),) = summary.remarks(report)
+    assert label == "busy"
+    assert "chainrule waited for a processor 40% of its time on mid" in said
 
 
 @pytest.mark.parametrize(

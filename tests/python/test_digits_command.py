@@ -41,11 +41,15 @@ def test_digits(tmp_path: Path) -> None:
     assert number(found["held-out accuracy"]) >= 0.97
     assert "steps/s" in found["training time"]
     # The reference saw the same batches: it is as good, though its roundings are its own.
-    assert f"{threads[1]} each" in found["NumPy reference"]
-    reference = re.search(r"held-out accuracy: ([\d.]+)", found["NumPy reference"])
+    reference = re.search(
+        r"for (?:\d+ of )?34 epochs, .* BLAS on \d thread.* accuracy ([\d.]+), .*'s ([\d.]+)",
+        found["NumPy reference"],
+    )
     assert reference
-    assert float(reference[1]) >= 0.97
-    assert re.fullmatch(r"chainrule is [\d.]+ times as fast as NumPy", found["ratio"])
+    assert abs(float(reference[1]) - float(reference[2])) < 0.01
+    # Tests may well run on a machine that is busy.
+    ratio = r"chainrule is [\d.]+ times as fast as NumPy \(median; [\d.]+ to [\d.]+\)"
+    assert re.fullmatch(rf"{ratio}|not known: other programs keep .*", found["ratio"])
     assert found["learning curve"] == "learning_curve.png"
     assert (tmp_path / "learning_curve.png").read_bytes().startswith(PNG)
     assert [path.name for path in tmp_path.iterdir()] == ["learning_curve.png"]
@@ -74,7 +78,8 @@ def test_options_reach_the_training(in_folder: Path, capsys: pytest.CaptureFixtu
     assert "learning rate 0.25, warm-up then cosine; weight decay 0)" in found["training"]
     assert "batches of 100, 3 epochs, 27 steps" in found["training"]
     assert found["split"] == "898 rows to train on, 899 held out (seed 9, stratified)"
-    assert "(3 threads each," in found["NumPy reference"]
+    assert "(3 rounds in turns, no validation)" in found["NumPy reference"]
+    assert "the best of 1 and 3" in found["NumPy reference"]
     assert {"epoch 1/3", "epoch 2/3", "epoch 3/3"} <= set(found)
 
 
@@ -110,7 +115,7 @@ if os.name == "posix":
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         process = subprocess.Popen(
-            [sys.executable, "-m", "chainrule", "train", "--epochs", "3", "--no-reference"],
+            [sys.executable, "-m", "chainrule", "train", "--epochs", "3"],
             cwd=tmp_path,
             stdout=slave,
             stderr=slave,
@@ -128,7 +133,8 @@ if os.name == "posix":
         os.close(master)
         assert process.wait(timeout=60) == 0
         text = shown.decode()
-        assert "100%" in text
+        assert "\r100%" in text
+        assert re.search(r"\rNumPy: 100%.*epoch=3/3, loss=[\d.e-]+", text), text
         assert re.search(r"loss=[\d.e-]+, .*score=0\.\d+", text), text  # in 80 columns
         assert "epoch 3/3" not in text  # those lines are for logs
         assert "held-out accuracy" in text

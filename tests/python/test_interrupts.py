@@ -100,6 +100,18 @@ if os.name == "posix":
             "chainrule: interrupted; nothing was written\n",
         )
 
+    def test_in_the_comparison_with_numpy(tmp_path: Path) -> None:
+        process = start(tmp_path, "train", "--epochs", "2", "--hidden", "512,512")
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("comparison"):
+            pass
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=60)[1]
+        assert process.returncode == 130
+        written = "learning_curve.png was written, the comparison has not ended"
+        assert errors == f"chainrule: interrupted; {written}\n"
+        assert [path.name for path in tmp_path.iterdir()] == ["learning_curve.png"]
+
     def test_a_background_job_of_a_shell_goes_on(tmp_path: Path) -> None:
         def ignore() -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -19,7 +19,7 @@ from tables import FORMATS, cancer, diabetes, write
 
 import chainrule as cr
 from chainrule._cli import main
-from chainrule._command import pipeline, recipe
+from chainrule._command import pipeline, recipe, stopwatch
 
 
 @pytest.fixture
@@ -116,8 +116,23 @@ def test_regression_beside_scikit_learn(
     # In the target's own units: its standard deviation is 77.
     assert 40 < found["model"]["rmse"] < found["baseline"]["rmse"] < 90
     assert "hidden 128, 64, relu" in report["compared"]["description"]
+    assert report["compared"]["busy"] in (True, False)
     assert report["training"]["weight_decays_tried"] == [0.1, 1.0, 3.0, 10.0]
     assert report["split"]["folds"] == 5
+
+
+def test_a_busy_machine_is_said_beside_the_times(
+    in_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopwatch, "_MOST_WAITING", -1.0)
+    path = write(diabetes(), in_folder / "diabetes.csv")
+    options = "--target progress --compare --epochs 2 --weight-decay 1 --hidden 4"
+    assert main(["train", path.name, *options.split()]) == 0
+    output = capsys.readouterr().out
+    assert output.index("scikit-learn's MLP is trained") < output.index("held-out score")
+    assert "other programs kept this machine busy" in " ".join(output.split())
+    assert report_of(in_folder / "diabetes.json")["compared"]["busy"] is True
+    assert "Other programs kept the machine busy" in (in_folder / "diabetes.html").read_text()
 
 
 @pytest.mark.parametrize("kind", FORMATS)

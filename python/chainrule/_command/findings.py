@@ -34,10 +34,7 @@ def find(
     }
     compared = None
     if options.compare:
-        scores["scikit_learn"], seconds, description = train_rival(
-            prepared, trained.recipe, options.seed
-        )
-        compared = {"description": description, "seconds": seconds}
+        scores["scikit_learn"], compared = train_rival(prepared, trained.recipe, options.seed)
     importance = permutation_importance(
         model, prepared.encoding, target, held_out, options.seed, threads
     )

@@ -188,7 +188,7 @@ class _Training:
                 epochs=recipe.epochs,
                 seed=self._seed,
                 threads=self._threads,
-                **more,
+                **{"progress": False, **more},
             )
         except cr.DivergenceError as error:
             raise CommandError(

@@ -167,6 +167,8 @@ def _split(report: Mapping[str, Any]) -> str:
         text += f" {count(n, 'row')} {why} left out."
     if report.get("compared"):
         text += f" Compared with {report['compared']['description']}."
+        if report["compared"]["busy"]:
+            text += " Other programs kept the machine busy: the times say little."
     return (
         text
         + " Trivial: the training rows' "

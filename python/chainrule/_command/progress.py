@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any, TypeVar
 
 import chainrule as cr
-from chainrule._bar import make_bar
+from chainrule._bar import FORM, make_bar
 from chainrule._command.report import Report, duration
 
-__all__ = ["EpochBar", "EpochLog"]
+__all__ = ["EpochBar", "EpochLog", "ReferenceBar"]
 
+_Bar = TypeVar("_Bar", bound="_Closing")
 _LINES, _LINES_OF_SEVERAL = 10, 4
 
 
@@ -46,22 +48,13 @@ class EpochLog(cr.Callback):
         self._report.flush()
 
 
-class EpochBar(cr.Callback):
-    """One bar, with the time left, for the epochs of many short trainings.
+class _Closing:
+    """A bar that the block of a ``with`` statement closes."""
 
-    Parameters
-    ----------
-    n_epochs : int
-        Of all trainings together.
-    shown : bool
-    """
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
 
-    def __init__(self, n_epochs: int, *, shown: bool) -> None:
-        self._bar = make_bar(
-            total=n_epochs, disable=not shown, leave=False, unit="epoch", dynamic_ncols=True
-        )
-
-    def __enter__(self) -> EpochBar:
+    def __enter__(self: _Bar) -> _Bar:
         return self
 
     def __exit__(
@@ -72,6 +65,52 @@ class EpochBar(cr.Callback):
     ) -> None:
         self._bar.close()
 
+
+class EpochBar(_Closing, cr.Callback):
+    """One bar, with the time left, for the epochs of many short trainings.
+
+    Parameters
+    ----------
+    n_epochs : int
+        Of all trainings together.
+    shown : bool
+    """
+
+    def __init__(self, n_epochs: int, *, shown: bool) -> None:
+        super().__init__(
+            make_bar(
+                total=n_epochs, disable=not shown, leave=False, unit="epoch", dynamic_ncols=True
+            )
+        )
+
     def on_epoch_end(self, state: cr.Progress) -> None:
         """Count an epoch."""
+        self._bar.update()
+
+
+class ReferenceBar(_Closing):
+    """A bar like that of a fit for the epochs of the NumPy reference.
+
+    Parameters
+    ----------
+    n_epochs : int
+    shown : bool
+    """
+
+    def __init__(self, n_epochs: int, *, shown: bool) -> None:
+        super().__init__(
+            make_bar(
+                total=n_epochs,
+                disable=not shown,
+                dynamic_ncols=True,
+                bar_format=FORM,
+                desc="NumPy: ",
+            )
+        )
+        self._n_epochs = n_epochs
+
+    def show(self, epoch: int, loss: float) -> None:
+        """Show the numbers of an epoch."""
+        shown = {"epoch": f"{epoch}/{self._n_epochs}", "loss": f"{loss:.4g}"}
+        self._bar.set_postfix(shown, refresh=False)
         self._bar.update()

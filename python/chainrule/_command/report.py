@@ -12,6 +12,8 @@ from chainrule._command.errors import printable
 __all__ = ["Report", "amount", "count", "duration", "in_precision"]
 
 _LABEL_WIDTH = 20
+_NARROWEST_TEXT = 30
+_NARROW_INDENT = 2
 _WIDEST = 100
 
 
@@ -32,20 +34,25 @@ class Report:
         self._width = min(shutil.get_terminal_size((80, 24)).columns, _WIDEST)
 
     def field(self, label: str, text: str, *, result: bool = False) -> None:
-        """Print `text` after its label, wrapped and indented under itself."""
+        """Print `text` after its label, wrapped and indented under itself.
+
+        On a narrow terminal the label has a line of its own.
+        """
         if self.quiet and not result:
             return
+        is_narrow = self._width < _LABEL_WIDTH + _NARROWEST_TEXT
+        indent = _NARROW_INDENT if is_narrow else _LABEL_WIDTH
         wrapped = textwrap.wrap(
             printable(text),
-            width=max(self._width - _LABEL_WIDTH, 30),
+            width=max(self._width - indent, 1),
             break_long_words=False,  # a path must stay in one piece
             break_on_hyphens=False,
         )
-        if len(label) >= _LABEL_WIDTH:
+        if label and len(label) >= indent:
             self._print(label)
             label = ""
         for i, line in enumerate(wrapped):
-            self._print(f"{label if i == 0 else '':<{_LABEL_WIDTH}}{line}")
+            self._print(f"{label if i == 0 else '':<{indent}}{line}")
 
     def table(self, rows: list[list[str]]) -> None:
         """Print rows with a header, all but the first and the last column aligned to the right."""

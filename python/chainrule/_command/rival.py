@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from chainrule._command.preparation import Prepared
 from chainrule._command.recipe import Recipe
 from chainrule._command.scores import class_scores, value_scores
+from chainrule._command.stopwatch import Stopwatch
 
 __all__ = ["train_rival"]
 
@@ -19,7 +19,7 @@ _ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic", "identity
 
 def train_rival(
     prepared: Prepared, recipe: Recipe, seed: int
-) -> tuple[dict[str, float], float, str]:
+) -> tuple[dict[str, float], dict[str, Any]]:
     """Train scikit-learn's MLP with the same hidden layers and its defaults for all else.
 
     It sees the rows to train on and those that say when to stop.
@@ -28,9 +28,8 @@ def train_rival(
     -------
     scores : dict of str to float
         On the held-out rows.
-    seconds : float
-        Of its training.
-    description : str
+    compared : dict
+        Its description, the seconds of its training, and whether the machine was busy meanwhile.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -41,8 +40,8 @@ def train_rival(
     activation = _ACTIVATIONS.get(recipe.activation, "relu")
     kind = MLPClassifier if target.classes else MLPRegressor
     rival: Any = kind(hidden_layer_sizes=recipe.hidden, activation=activation, random_state=seed)
-    began = time.perf_counter()
-    with warnings.catch_warnings():
+    stopwatch = Stopwatch()
+    with stopwatch, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         # Of an interrupt it only warns, and keeps the weights that it has.
         warnings.filterwarnings("error", "Training interrupted", UserWarning)
@@ -50,7 +49,6 @@ def train_rival(
             rival.fit(X, y if target.classes else target.standardize(y).ravel())
         except UserWarning:
             raise KeyboardInterrupt from None
-    seconds = time.perf_counter() - began
     if target.classes:
         # All classes are among the training rows.
         found = class_scores(target, rival.predict_proba(prepared.held_out.X), prepared.held_out.y)
@@ -58,4 +56,8 @@ def train_rival(
         outputs = rival.predict(prepared.held_out.X).reshape(-1, 1)
         found = value_scores(target.values(outputs), prepared.held_out.y)
     widths = ", ".join(map(str, recipe.hidden)) or "none"
-    return found, seconds, f"scikit-learn's MLP, hidden {widths}, {activation}, its defaults"
+    return found, {
+        "description": f"scikit-learn's MLP, hidden {widths}, {activation}, its defaults",
+        "seconds": stopwatch.seconds,
+        "busy": stopwatch.is_busy,
+    }

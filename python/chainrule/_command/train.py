@@ -56,6 +56,9 @@ def train(options: TrainOptions) -> None:
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the training has not ended and nothing was written") from None
     pipeline = Pipeline(prepared.encoding, prepared.target, trained.model, options.choices.missing)
+    if options.compare:
+        report.field("comparison", "scikit-learn's MLP is trained on the same rows")
+        report.flush()
     found = find(options, prepared, trained, threads, model_path)
     _print_scores(report, found)
     text = json.dumps(plain(found), indent=1, ensure_ascii=False, allow_nan=False)
@@ -136,5 +139,7 @@ def _print_scores(report: Report, found: dict[str, Any]) -> None:
     compared = found["compared"]
     if compared is not None:
         seconds += f"; {compared['description']}: {duration(compared['seconds'])}"
+        if compared["busy"]:
+            seconds += "; other programs kept this machine busy: the times say little"
     report.line()
     report.field("training time", seconds)

@@ -108,7 +108,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
     callbacks : list, optional
         Called after each epoch; see :class:`chainrule.Callback`.
     progress : bool or None, default=False
-        Show a progress bar; see :meth:`chainrule.MLP.fit`.
+        Show a progress bar; None: where somebody sees it, see :meth:`chainrule.MLP.fit`. The fits
+        of scikit-learn are silent, and so are these by default.
     n_threads : int, optional
         At most how many threads to use; the result has the same bits for any number. By default
         as many as :func:`chainrule.runtime.num_threads` says.

@@ -1,10 +1,8 @@
 """Exported C files, compiled by a real compiler: the bits of predict at every optimization."""
 
 import ctypes
-import itertools
 import platform
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 from bounds import same_bits
 from exchange_cases import ACTIVATIONS, NORMS, network, set_numbers
+from exchange_compiled import ALWAYS, COMPILERS, OPTIMIZATIONS, assert_same, build, inputs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,18 +18,6 @@ import chainrule as cr
 from chainrule.exchange import _coefficients
 
 ROOT = Path(__file__).parents[2]
-COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
-ALWAYS = ["-std=c99", "-ffp-contract=off", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion"]
-OPTIMIZATIONS = {
-    "O0": ["-O0"],
-    "O2": ["-O2"],
-    "O3": ["-O3"],
-    "native": ["-O3", "-march=native"],
-}
-
-
-# A library is loaded once for each path.
-NUMBERS = itertools.count()
 
 
 @pytest.fixture(params=COMPILERS)
@@ -40,51 +27,6 @@ def compiler(request):
 
 def test_there_is_a_compiler():
     assert COMPILERS
-
-
-def build(model, folder, compiler, flags, name="model"):
-    """Write, compile as a shared library, and return its predict over many rows."""
-    source, library = folder / f"{name}.c", folder / f"{name}_{next(NUMBERS)}.so"
-    cr.exchange.to_c(model, source, name=name)
-    command = [compiler, *ALWAYS, "-Werror", *flags, "-shared", "-fPIC"]
-    subprocess.run([*command, str(source), "-o", str(library), "-lm"], check=True)
-    function = getattr(ctypes.CDLL(str(library)), f"{name}_predict")
-
-    def predict(x):
-        x = np.ascontiguousarray(x, model.dtype)
-        y = np.empty((len(x), model.out_features), model.dtype)
-        at_x, at_y = x.ctypes.data, y.ctypes.data
-        for i in range(len(x)):
-            status = function(
-                ctypes.c_void_p(at_x + i * x.strides[0]), ctypes.c_void_p(at_y + i * y.strides[0])
-            )
-            assert status == 0
-        return y
-
-    return predict
-
-
-def canonical(y):
-    """Return a copy with one NaN: the others' bits are no one's promise."""
-    return np.where(np.isnan(y), y.dtype.type(np.nan), y)
-
-
-def assert_same(predict, model, x):
-    got, want = canonical(predict(x)), canonical(model.predict(x))
-    differs = np.flatnonzero((got.view(f"u{got.itemsize}") != want.view(f"u{got.itemsize}")).any(1))
-    assert same_bits(got, want), (len(differs), x[differs[0]], got[differs[0]], want[differs[0]])
-
-
-def inputs(rng, n, columns, dtype):
-    """Return rows of every size: ordinary ones, denormal ones, ones that overflow, zeros."""
-    info = np.finfo(dtype)
-    low, high = np.log2(float(info.smallest_subnormal)), np.log2(float(info.max))
-    x = rng.normal(size=(n, columns))
-    sizes = np.concatenate([np.zeros(n // 2), rng.uniform(low, high - 3, n - n // 2)])
-    x *= np.exp2(sizes)[:, None]
-    x[rng.random(x.shape) < 0.1] = 0.0
-    x[rng.random(x.shape) < 0.05] *= -0.0
-    return np.clip(x, -float(info.max), float(info.max)).astype(dtype)
 
 
 # --- bits ----------------------------------------------------------------------------------------
@@ -266,9 +208,9 @@ def test_the_self_test_passes_and_fails(norm, dtype, compiler, tmp_path, rng):
     assert result.stdout == "0 of 40 results differ\n"
 
     # The sign of one weight.
-    head, numbers = source.split("weight_2[] = {\n  ")
+    head, numbers = source.split("model_cr_weight_2[] = {\n  ")
     changed = numbers[1:] if numbers.startswith("-") else f"-{numbers}"
-    result = run_self_test(f"{head}weight_2[] = {{\n  {changed}", tmp_path, compiler)
+    result = run_self_test(f"{head}model_cr_weight_2[] = {{\n  {changed}", tmp_path, compiler)
     assert result.returncode == 1
     assert not result.stdout.startswith("0 of")
 
@@ -305,20 +247,6 @@ def test_fast_math_is_refused(compiler, tmp_path):
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode != 0
     assert "fast math changes results" in result.stderr
-
-
-def test_two_models_in_one_program(compiler, tmp_path):
-    text = []
-    for name in ("first", "second"):
-        cr.exchange.to_c(cr.MLP([2, 1]), tmp_path / f"{name}.c", name=name)
-        text.append(f"int {name}_predict(const float *x, float *y);")
-    calls = "first_predict(x, y) + second_predict(x, y)"
-    main = "\n".join([*text, f"int main(void) {{ float x[2] = {{0}}, y[1]; return {calls}; }}"])
-    (tmp_path / "main.c").write_text(main)
-    sources = [str(tmp_path / f"{name}.c") for name in ("first", "second", "main")]
-    program = tmp_path / "program"
-    subprocess.run([compiler, "-Werror", *sources, "-o", str(program), "-lm"], check=True)
-    assert subprocess.run([program]).returncode == 0
 
 
 def test_the_text_is_what_is_written(tmp_path):

@@ -1,4 +1,4 @@
-"""Models as one C99 file: :func:`to_c`.
+"""Models as one file in C99, which is C++17 as well: :func:`to_c`.
 
 The functions of the file are in _c_functions.py; this module writes the numbers of the model, the
 calls of its layers, and test vectors around them.
@@ -7,6 +7,8 @@ calls of its layers, and test vectors around them.
 from __future__ import annotations
 
 import re
+import zlib
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core, runtime
-from ._c_functions import ACTIVATION_FUNCTIONS, TYPES, array_text, number_text, pieces
+from ._c_functions import (
+    ACTIVATION_FUNCTIONS,
+    TYPES,
+    array_text,
+    number_text,
+    pieces,
+    prefix_of,
+    qualified,
+)
 from ._coefficients import NORM_EPSILON, rounded
 from ._parts import ROLES, layer_activation, layer_arrays, require_model
 
@@ -31,9 +41,9 @@ _TEST_ROWS = 8
 def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "model") -> str:
     """Write a model as one C99 file with the bits of :meth:`chainrule.MLP.predict`.
 
-    The file needs nothing but the standard C library (``fma`` and, for layer normalization,
-    ``sqrt`` of ``<math.h>``): no memory is allocated, nothing is kept between calls, and any number
-    of threads may call it at once. It declares::
+    The file is C++17 as well, with the same bits. It needs nothing but the standard C library
+    (``fma`` and, for layer normalization, ``sqrt`` of ``<math.h>``): no memory is allocated,
+    nothing is kept between calls, and any number of threads may call it at once. It declares::
 
         int NAME_predict(const float *x, float *y); /* double for a model of dtype float64 */
 
@@ -41,7 +51,10 @@ def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "mo
     or infinite, leaves `y` as it is and returns 1. Two rows of the widest layer are on the stack.
 
     Compile it with any optimization but without contraction and without "fast math":
-    ``cc -std=c99 -O2 -ffp-contract=off``. With ``-DCHAINRULE_TEST`` it is a program that compares
+    ``cc -std=c99 -O2 -ffp-contract=off``, ``c++ -std=c++17 -O2 -ffp-contract=off``. All names in it
+    begin with `name`, so that files of different names may be linked, or included in one file.
+    Included behind ``#define CHAINRULE_DECLARATIONS`` it declares, as a header does, and defines
+    nothing. With ``-DCHAINRULE_TEST`` it is a program that compares
     eight rows with the outputs of the model when it was written, prints the result, and exits with
     0 or 1. ``-mfma`` (or ``-march=native``) makes it several times faster, where the processor has
     that instruction.
@@ -88,11 +101,35 @@ def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "mo
     >>> "int net_predict(const float *x, float *y)" in source
     True
     """
-    model = require_model(model)
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a C identifier, got {type(name).__name__}")
-    if not _IDENTIFIER.fullmatch(name):
-        raise ValueError(f"name must be a C identifier that starts with a letter, got {name!r}")
+    text = c_text(require_model(model), name)
+    if path is not None:
+        Path(path).write_text(text, encoding="ascii", newline="\n")
+    return text
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is added to a network's file, as text in C; :func:`raw_values` of the command makes it.
+
+    Attributes
+    ----------
+    comment : str
+        Paragraphs at the end of the comment on top.
+    declarations : str
+        What others may use.
+    definitions : str
+        Behind the function of the network, which they may call.
+    """
+
+    comment: str = ""
+    declarations: str = ""
+    definitions: str = ""
+
+
+def c_text(model: MLP, name: str, extras: Extras | None = None) -> str:
+    """Return the text of a file; raises as :func:`to_c` does."""
+    extras = extras or Extras()
+    check_name(name)
     inputs = _inputs(model)
     arrays = [_prepare(part, i) for i, part in enumerate(layer_arrays(model))]
     activations = [_activation(layer, i, model.dtype) for i, layer in enumerate(model.layers)]
@@ -107,18 +144,35 @@ def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "mo
         dtype,
         fuses_products,
     )
-    text = "\n".join(
+    definitions = "\n".join(
         [
-            _opening(model, name),
-            functions,
-            _numbers(inputs, arrays, dtype),
-            _predict(model, name, arrays, activations),
-            _self_test(model, name),
+            _conditions(),
+            qualified(functions, name),
+            _numbers(inputs, arrays, name, dtype),
+            qualified(_predict(model, name, arrays, activations), name),
+            extras.definitions,
+            qualified(_self_test(model, name), name),
         ]
     )
-    if path is not None:
-        Path(path).write_text(text, encoding="ascii", newline="\n")
-    return text
+    return "\n".join(
+        [
+            _opening(model, name, extras.comment),
+            _declarations(model, name, extras.declarations, zlib.crc32(definitions.encode())),
+            f"#if !defined(CHAINRULE_DECLARATIONS) && !defined({prefix_of(name)}defined)",
+            f"#define {prefix_of(name)}defined",
+            definitions,
+            "#endif",
+            "",
+        ]
+    )
+
+
+def check_name(name: object) -> None:
+    """Raise unless names in C can begin with `name`."""
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a C identifier, got {type(name).__name__}")
+    if not _IDENTIFIER.fullmatch(name):
+        raise ValueError(f"name must be a C identifier that starts with a letter, got {name!r}")
 
 
 def _inputs(model: MLP) -> dict[str, list[float]]:
@@ -175,7 +229,7 @@ def _activation(layer: Dense, index: int, dtype: np.dtype[Any]) -> tuple[str | N
     return ACTIVATION_FUNCTIONS.get(activation.name, activation.name), parameter
 
 
-def _opening(model: MLP, name: str) -> str:
+def _opening(model: MLP, name: str, comment: str) -> str:
     real = TYPES[model.dtype.name]["real"]
     widths = "-".join(str(n) for n in (model.in_features, *(d.out_features for d in model.layers)))
     stack = sum(_buffers(model)) * model.dtype.itemsize
@@ -189,17 +243,50 @@ returns 0. When one of
    x is not finite it returns 1 and leaves y as it is. Any number of threads may call it at once;
    {stack} bytes of buffers are on the stack.
 
-   Gives the bits of chainrule's predict if compiled as C99 (or later) without contraction and
-   without fast math, at any optimization:
+   Gives the bits of chainrule's predict if compiled as C99 or C++17 (or later) without contraction
+   and without fast math, at any optimization:
 
      cc -std=c99 -O2 -ffp-contract=off -c FILE
+     c++ -std=c++17 -O2 -ffp-contract=off -x c++ -c FILE
      cc -std=c99 -O2 -ffp-contract=off -DCHAINRULE_TEST FILE -lm && ./a.out
 
-   The second command tests that. */
+   The last command tests that. All names begin with {name}_. For its declarations alone, include
+   this file behind #define CHAINRULE_DECLARATIONS.{comment and chr(10) + chr(10) + comment} */"""
+
+
+def _declarations(model: MLP, name: str, more: str, checksum: int) -> str:
+    """Return what others may use; two files of one name are told apart by their checksums."""
+    real = TYPES[model.dtype.name]["real"]
+    guard = f"{prefix_of(name)}declared"
+    return f"""\
+#if defined({guard}) && {guard} != 0x{checksum:x}u
+#error "two models have the name {name}: export one of them with another"
+#endif
+#ifndef {guard}
+#define {guard} 0x{checksum:x}u
+#define {name}_in_features {model.in_features}
+#define {name}_out_features {model.out_features}
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+int {name}_predict(const {real} *x, {real} *y);
+{more}
+#ifdef __cplusplus
+}}
+#endif
+#endif
+"""
+
+
+def _conditions() -> str:
+    return """\
 #include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__FAST_MATH__)
 #error "fast math changes results; compile without it"
@@ -207,25 +294,25 @@ returns 0. When one of
 #if FLT_EVAL_METHOD != 0
 #error "intermediate results must have their own precision: on 32-bit x86, -msse2 -mfpmath=sse"
 #endif
-#if !defined(__GNUC__) || defined(__clang__)
+#if defined(_MSC_VER) && !defined(__clang__)
+#pragma fp_contract(off)
+#elif !defined(__GNUC__) || defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #endif
-
-#define {name}_in_features {model.in_features}
-#define {name}_out_features {model.out_features}
 """
 
 
 def _numbers(
-    inputs: dict[str, list[float]], arrays: list[dict[str, list[float]]], dtype: str
+    inputs: dict[str, list[float]], arrays: list[dict[str, list[float]]], name: str, dtype: str
 ) -> str:
     """Return the definitions of the model's arrays."""
     named = inputs | {
         f"{role}_{i}": values for i, part in enumerate(arrays) for role, values in part.items()
     }
+    prefix = prefix_of(name)
     lines = [
-        f"static const real {name}[] = {{\n  {array_text(values, dtype)}}};"
-        for name, values in named.items()
+        f"static const {prefix}real {prefix}{own}[] = {{\n  {array_text(values, dtype)}}};"
+        for own, values in named.items()
     ]
     return "\n".join(lines) + "\n"
 
@@ -247,13 +334,11 @@ def _predict(
     real = TYPES[dtype]["real"]
     last = len(model.layers) - 1
     even, odd = _buffers(model)
+    own = prefix_of(name)
     value = "flushed(x[i])"
     if model.input_layer is not None:
-        value = f"multiply(subtract({value}, input_mean[i]), input_factor[i])"
+        value = f"multiply(subtract({value}, {own}input_mean[i]), {own}input_factor[i])"
     lines = [
-        "/* The declaration that other files use. */",
-        f"int {name}_predict(const {real} *x, {real} *y);",
-        "",
         f"int {name}_predict(const {real} *x, {real} *y) {{",
         f"  real even[{even}]" + (f", odd[{odd}];" if odd else ";"),
         "  size_t i;",
@@ -269,14 +354,14 @@ def _predict(
         source = ("even", "odd")[i % 2]
         to = "y" if i == last else ("odd", "even")[i % 2]
         n = layer.out_features
-        bias = f"bias_{i}" if "bias" in part else "NULL"
-        lines.append(f"  dense({source}, {width}, weight_{i}, {bias}, {to}, {n});")
+        bias = f"{own}bias_{i}" if "bias" in part else "NULL"
+        lines.append(f"  dense({source}, {width}, {own}weight_{i}, {bias}, {to}, {n});")
         if layer.norm == "layer":
-            lines.append(f"  layer_norm({to}, {n}, scale_{i}, shift_{i});")
+            lines.append(f"  layer_norm({to}, {n}, {own}scale_{i}, {own}shift_{i});")
         elif layer.norm == "batch":
             lines.append(
-                f"  batch_norm({to}, {n}, running_mean_{i}, inverse_deviation_{i}, "
-                f"scale_{i}, shift_{i});"
+                f"  batch_norm({to}, {n}, {own}running_mean_{i}, {own}inverse_deviation_{i}, "
+                f"{own}scale_{i}, {own}shift_{i});"
             )
         if function:
             value = number_text(parameter, dtype)
@@ -313,12 +398,11 @@ def _self_test(model: MLP, name: str) -> str:
     return f"""\
 #ifdef CHAINRULE_TEST
 #include <stdio.h>
-#include <string.h>
 
 /* Rows of x and the outputs of the model, as bits. */
-static const {kind} test_x[{_TEST_ROWS}][{name}_in_features] = {{
+static const {kind} {prefix_of(name)}test_x[{_TEST_ROWS}][{name}_in_features] = {{
   {x_text}}};
-static const {kind} test_y[{_TEST_ROWS}][{name}_out_features] = {{
+static const {kind} {prefix_of(name)}test_y[{_TEST_ROWS}][{name}_out_features] = {{
   {y_text}}};
 
 int main(void) {{
@@ -326,8 +410,8 @@ int main(void) {{
   size_t j;
   for (row = 0; row < {_TEST_ROWS}; ++row) {{
     real x[{name}_in_features], y[{name}_out_features], want[{name}_out_features];
-    memcpy(x, test_x[row], sizeof x);
-    memcpy(want, test_y[row], sizeof want);
+    memcpy(x, {prefix_of(name)}test_x[row], sizeof x);
+    memcpy(want, {prefix_of(name)}test_y[row], sizeof want);
     if ({name}_predict(x, y) != 0) ++wrong;
     for (j = 0; j < {name}_out_features; ++j) {{
       const int both_nan = y[j] != y[j] && want[j] != want[j];

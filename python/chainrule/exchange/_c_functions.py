@@ -3,8 +3,9 @@
 Used by _c.py. Each piece of text is one function; :func:`pieces` returns those that a set of names
 needs, in an order that compiles. They do the operations of simd/math.hpp and
 of kernels/activation-inl.hpp, norm-inl.hpp, loops-inl.hpp and product-inl.hpp in the same order, so
-that results have the same bits. A piece has the name of its twin, with "cr_" before it where C has
-that name already.
+that results have the same bits. A piece has the name of its twin, with "_of" behind it where C has
+that name already. In a file, :func:`qualified` puts the model's name before all of these names, so
+that several files fit into one translation unit. The text is C99 and C++17 alike.
 
 Arithmetic goes through add, subtract, multiply, divide and fused, which flush denormal results to
 zero as the kernels' processors do (docs/decisions/0004); `fused` is the exact fused multiply-add,
@@ -57,15 +58,15 @@ TYPES: dict[str, dict[str, str]] = {
 PIECES: dict[str, str] = {
     "to_bits": """
 static bits to_bits(real x) {
-  union { real number; bits pattern; } view;
-  view.number = x;
-  return view.pattern;
+  bits pattern;
+  memcpy(&pattern, &x, sizeof pattern);
+  return pattern;
 }""",
     "from_bits": """
 static real from_bits(bits x) {
-  union { real number; bits pattern; } view;
-  view.pattern = x;
-  return view.number;
+  real number;
+  memcpy(&number, &x, sizeof number);
+  return number;
 }""",
     "absolute": """
 static real absolute(real x) { return from_bits(to_bits(x) & ~SIGN); }""",
@@ -84,8 +85,8 @@ static real flushed(real x) { return absolute(x) < SMALLEST ? with_sign(0, x) : 
 /* A result r of at most SMALLEST in magnitude. It is zero too if it was rounded up to SMALLEST and
    would be below it with an unbounded exponent, as `scaled`, r times SCALE, shows. */
 static real flushed_result(real r, real scaled) {
-  if (absolute(r) == SMALLEST && absolute(scaled) < SMALLEST * SCALE) return with_sign(0, r);
-  return flushed(r);
+  const int rounded_up = absolute(r) == SMALLEST && absolute(scaled) < SMALLEST * SCALE;
+  return rounded_up ? with_sign(0, r) : flushed(r);
 }""",
     "add": """
 static real add(real a, real b) { return flushed(a + b); }""",
@@ -143,12 +144,12 @@ static real exp_bounded(real x) {
   const real p = fused(e.r, fused(e.r, POLYNOMIAL(e.r, EXP), 1), 1);
   return x < EXP_MIN ? 0 : from_bits(to_bits(p) + (to_bits(e.t) << MANTISSA_BITS));
 }""",
-    "cr_exp": """
-static real cr_exp(real x) {
+    "exp_of": """
+static real exp_of(real x) {
   return x <= EXP_MAX ? exp_bounded(x) : multiply(x, MAX_FINITE);
 }""",
-    "cr_expm1": """
-static real cr_expm1(real x) {
+    "expm1_of": """
+static real expm1_of(real x) {
   const real bounded = maximum(EXPM1_MIN, x);
   const exp_argument e = reduce_exp(bounded, BIASED_SHIFT - 1);
   const real power = power_of_two(e.t);
@@ -157,8 +158,8 @@ static real cr_expm1(real x) {
   if (!(bounded <= EXP_MAX)) return multiply(x, MAX_FINITE);
   return absolute(x) < TINY ? x : add(half, half);
 }""",
-    "cr_tanh": """
-static real cr_tanh(real x) {
+    "tanh_of": """
+static real tanh_of(real x) {
   const real a = absolute(x);
   const real bounded = minimum(TANH_MAX, a);
   const real t = fused(bounded, LOG2_E * 2, BIASED_SHIFT);
@@ -170,8 +171,8 @@ static real cr_tanh(real x) {
   const real small = fused(a, multiply(square, POLYNOMIAL(square, TANH)), a);
   return with_sign(a < TANH_LIMIT ? small : large, x);
 }""",
-    "cr_sigmoid": """
-static real cr_sigmoid(real x) {
+    "sigmoid_of": """
+static real sigmoid_of(real x) {
   const real bounded = maximum(EXP_MIN, minimum(POWER_MAX, -x));
   const exp_argument e = reduce_exp(bounded, BIASED_SHIFT);
   const real power = power_of_two(e.t);
@@ -183,8 +184,8 @@ static real cr_sigmoid(real x) {
   const real y = divide(1, high);
   return fused(y, fused(-y, low, fused(-y, high, 1)), y);
 }""",
-    "cr_softplus": """
-static real cr_softplus(real x) {
+    "softplus_of": """
+static real softplus_of(real x) {
   const real z = exp_bounded(-absolute(x));
   return add(maximum(0, x), fused(multiply(z, z), POLYNOMIAL(z, LOG1P), z));
 }""",
@@ -212,11 +213,11 @@ static real leaky_relu(real x, real negative_slope) {
   return x > 0 ? x : multiply(negative_slope, x);
 }""",
     "elu": """
-static real elu(real x, real alpha) { return x > 0 ? x : multiply(alpha, cr_expm1(x)); }""",
+static real elu(real x, real alpha) { return x > 0 ? x : multiply(alpha, expm1_of(x)); }""",
     "selu": """
 static real selu(real x, real parameter) {
   (void)parameter;
-  return x > 0 ? multiply(SELU_SCALE, x) : multiply(SELU_PRODUCT, cr_expm1(x));
+  return x > 0 ? multiply(SELU_SCALE, x) : multiply(SELU_PRODUCT, expm1_of(x));
 }""",
     "gelu": """
 static real gelu(real x, real parameter) {
@@ -228,16 +229,16 @@ static real gelu_tanh(real x, real parameter) {
   const real z = minimum(10, maximum(-10, x));
   const real inner = fused(multiply(GELU_CUBIC, multiply(z, z)), z, z);
   (void)parameter;
-  return multiply(multiply(HALF, x), add(1, cr_tanh(multiply(GELU_SCALE, inner))));
+  return multiply(multiply(HALF, x), add(1, tanh_of(multiply(GELU_SCALE, inner))));
 }""",
     "silu": """
 static real silu(real x, real parameter) {
   (void)parameter;
-  return multiply(x, cr_sigmoid(x));
+  return multiply(x, sigmoid_of(x));
 }""",
     "mish": """
 static real mish(real x, real parameter) {
-  const real e = cr_exp(minimum(20, x));
+  const real e = exp_of(minimum(20, x));
   const real n = multiply(e, add(e, 2));
   (void)parameter;
   return multiply(x, divide(n, add(n, 2)));
@@ -245,17 +246,17 @@ static real mish(real x, real parameter) {
     "sigmoid": """
 static real sigmoid(real x, real parameter) {
   (void)parameter;
-  return cr_sigmoid(x);
+  return sigmoid_of(x);
 }""",
     "tanh_activation": """
 static real tanh_activation(real x, real parameter) {
   (void)parameter;
-  return cr_tanh(x);
+  return tanh_of(x);
 }""",
     "softplus": """
 static real softplus(real x, real parameter) {
   (void)parameter;
-  return cr_softplus(x);
+  return softplus_of(x);
 }""",
     "activate": """
 static void activate(real *y, size_t n, real (*function)(real, real), real parameter) {
@@ -322,6 +323,35 @@ def number_text(value: float, dtype: str) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}p{int(exponent)}{suffix}"
 
 
+# What defines a name that is not the piece's own.
+_PROVIDED = {"exp_argument": "reduce_exp", "POLYNOMIAL": "polynomial", "folded": "layer_norm"}
+_CONSTANTS = (
+    *("real", "bits", "SIGN", "SMALLEST", "SCALE", "FMA", "SQRT", "MANTISSA_BITS", "HALF"),
+    *("SELU_SCALE", "SELU_PRODUCT", "GELU_SCALE", "GELU_CUBIC", "NORM_EPSILON"),
+    *LIMITS["float32"],
+    *COEFFICIENTS["float32"],
+)
+_OWN_NAMES = frozenset({*PIECES, *_PROVIDED, *_CONSTANTS})
+# Comments and strings are left as they are.
+_TOKEN = re.compile(r'/\*.*?\*/|"(?:\\.|[^"\\])*"|\b[A-Za-z_]\w*', re.DOTALL)
+
+
+def prefix_of(name: str) -> str:
+    """Return what the names that a file keeps for itself begin with."""
+    return f"{name}_cr_"
+
+
+def qualified(text: str, name: str) -> str:
+    """Put the prefix of a model before the names of functions, types, macros and constants."""
+    prefix = prefix_of(name)
+
+    def replaced(match: re.Match[str]) -> str:
+        word = match[0]
+        return f"{prefix}{word}" if word in _OWN_NAMES else word
+
+    return _TOKEN.sub(replaced, text)
+
+
 def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)))
 
@@ -330,13 +360,11 @@ def pieces(names: set[str], dtype: str, fuses_products: bool) -> str:
     """Return C text that defines the functions `names`, what they call, and their numbers."""
     step = "fused(a, b, c)" if fuses_products else "add(multiply(a, b), c)"
     texts = {name: text.replace("@STEP@", step) for name, text in PIECES.items()}
-    # What defines a name that is not the piece's own.
-    provided = {"exp_argument": "reduce_exp", "POLYNOMIAL": "polynomial", "folded": "layer_norm"}
     needed: set[str] = set()
     open_names = set(names)
     while open_names:
         needed |= open_names
-        used = {provided.get(word, word) for name in open_names for word in _words(texts[name])}
+        used = {_PROVIDED.get(word, word) for name in open_names for word in _words(texts[name])}
         open_names = (used & texts.keys()) - needed
     text = "\n".join(texts[name] for name in texts if name in needed)
     return f"{_constants(_words(text), dtype)}\n{text}\n"

@@ -6,12 +6,12 @@ import os
 import re
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
-import chainrule as cr
 from chainrule._command.errors import CommandError, UsageError, quoted, require
+from chainrule._command.export_c import raw_signature, raw_values
 from chainrule._command.exportable import (
     Exportable,
     feature_texts,
@@ -23,6 +23,7 @@ from chainrule._command.imports import import_all
 from chainrule._command.outputs import check_output, write_file
 from chainrule._command.report import Report, count
 from chainrule._files import container
+from chainrule.exchange._c import Extras, c_text, check_name
 
 __all__ = ["ExportOptions", "export"]
 
@@ -150,11 +151,10 @@ def _as_c(found: Exportable, options: ExportOptions) -> Made:
     if name is None:
         stem = PurePath(options.output).stem
         name = stem if re.fullmatch("[A-Za-z][A-Za-z0-9_]*", stem) else "model"
-    text = cr.exchange.to_c(found.model, name=name)
-    lines = ["The network alone. It computes outputs y of inputs x:", "", missing_text(found)]
+    check_name(name)
+    lines = ["The network alone computes outputs y of inputs x:", "", missing_text(found)]
     for letter, texts in (("x", feature_texts(found)), ("y", output_texts(found))):
         lines += [f"{letter}[{i}]: {text}" for i, text in enumerate(texts)]
-    opening, end, rest = text.partition(" */\n")
     comment = "\n".join(
         textwrap.fill(
             line,
@@ -167,12 +167,25 @@ def _as_c(found: Exportable, options: ExportOptions) -> Made:
         for line in lines
     )
     real = "float" if found.model.dtype == "float32" else "double"
+    extras = Extras(comment)
     fields: Fields = [
-        ("format", "C99, one file; the comment on top of it says how to compile and test it"),
-        ("function", f"int {name}_predict(const {real} *x, {real} *y)"),
-        *_bare(found),
+        ("format", "C99 and C++17, one file; its first lines say how to compile and test it")
     ]
-    content = f"{opening}\n\n{comment}{end}{rest}".encode("ascii")
+    if found.pipeline is not None:
+        extras = raw_values(found.pipeline, name)
+        extras = replace(extras, comment=f"{extras.comment}\n\n{comment}")
+        fields += [
+            ("of a row", raw_signature(found.pipeline, name)[:-1]),
+            (
+                "missing values",
+                "NaN in numbers and dates, NULL and the empty text in texts; dates are seconds "
+                "since 1970-01-01 (UTC), true and false are 1 and 0",
+            ),
+        ]
+    label = "function" if found.pipeline is None else "of the network"
+    fields.append((label, f"int {name}_predict(const {real} *x, {real} *y)"))
+    fields += _bare(found, "inputs", "what the preprocessing of the table makes")
+    content = c_text(found.model, name, extras).encode("ascii")
     return lambda: write_file(options.output, content, force=options.force), fields
 
 
@@ -189,7 +202,7 @@ def _as_torch(found: Exportable, options: ExportOptions) -> Made:
     fields: Fields = [
         ("format", "safetensors, a state dictionary of PyTorch: safetensors.torch.load_file"),
         ("module", module),
-        *_bare(found),
+        *_bare(found, "not included", "the preprocessing of the table: inputs are what it makes"),
     ]
 
     def write() -> None:
@@ -201,17 +214,13 @@ def _as_torch(found: Exportable, options: ExportOptions) -> Made:
     return write, fields
 
 
-def _bare(found: Exportable) -> Fields:
-    """Say what inputs and outputs of the network alone are."""
+def _bare(found: Exportable, label: str, of_table: str) -> Fields:
+    """Say what inputs and outputs of the network alone are, and those of a table in these words."""
     n_inputs, n_outputs = found.model.in_features, found.model.out_features
     fields: Fields = []
     if found.pipeline is not None:
         fields.append(
-            (
-                "not included",
-                "the preprocessing of the table: the inputs are what it makes of the columns, in "
-                "this order; the file lists every one",
-            )
+            (label, f"{of_table} of the columns, in this order; the file lists every one")
         )
         for name, part in found.pipeline.encoding.slices().items():
             step = found.pipeline.encoding.steps[name]

@@ -17,7 +17,7 @@ from chainrule._files.model import KIND as MLP_KIND
 from chainrule._files.model import unpack_model
 from chainrule.exchange._onnx_estimator import loss_of
 
-__all__ = ["Exportable", "feature_texts", "load", "missing_text", "output_texts"]
+__all__ = ["Exportable", "feature_texts", "load", "missing_text", "name_text", "output_texts"]
 
 _ESTIMATORS = ("classifier", "regressor")
 
@@ -84,11 +84,11 @@ def feature_texts(found: Exportable) -> list[str]:
         return [
             text
             for name, step in found.pipeline.encoding.steps.items()
-            for text in _step_texts(_name(name), step)
+            for text in _step_texts(name_text(name), step)
         ]
     names = getattr(found.estimator, "feature_names_in_", None)
     if names is not None:
-        return [_name(name) for name in names]
+        return [name_text(name) for name in names]
     return [f"feature {i}" for i in range(found.model.in_features)]
 
 
@@ -96,7 +96,7 @@ def missing_text(found: Exportable) -> str:
     """Say what counts as missing, and how features of a table are computed; "" without one."""
     if found.pipeline is None:
         return ""
-    texts = " and ".join(_name(text) for text in ("", *found.pipeline.missing))
+    texts = " and ".join(name_text(text) for text in ("", *found.pipeline.missing))
     return (
         f"Missing are NaN, infinite numbers, and the texts {texts}. All is computed in double "
         "precision and then rounded to float."
@@ -108,16 +108,16 @@ def output_texts(found: Exportable) -> list[str]:
     if found.pipeline is not None:
         target = found.pipeline.target
         if target.classes:
-            names = map(_name, target.classes)
+            names = map(name_text, target.classes)
             return [f"logit of {name}; softmax makes probabilities" for name in names]
-        return [f"{_name(target.name)} is output * {target.scale!r} + {target.mean!r}"]
+        return [f"{name_text(target.name)} is output * {target.scale!r} + {target.mean!r}"]
     n = found.model.out_features
     if found.estimator is None:
         return [f"output {i}" for i in range(n)]
     activation = found.estimator.out_activation_
     if not hasattr(found.estimator, "classes_"):
         return _regressor_texts(found.estimator, n)
-    classes = [_name(label) for label in found.estimator.classes_.tolist()]
+    classes = [name_text(label) for label in found.estimator.classes_.tolist()]
     if n == 1:
         return [f"logit of {classes[-1]}; the sigmoid is its probability"]
     if activation == "softmax":
@@ -146,7 +146,7 @@ def _step_texts(name: str, step: Step) -> list[str]:
         return _number_texts(value, name, step)
     if isinstance(step, CategoryStep):
         texts = [
-            f"1 if {name} is {'missing' if value is None else _name(value)}, else 0"
+            f"1 if {name} is {'missing' if value is None else name_text(value)}, else 0"
             for value in step.frequent
         ]
         return [*texts, f"1 if {name} is anything else, else 0"] if step.rare else texts
@@ -168,6 +168,9 @@ def _number_texts(value: str, name: str, step: NumberStep) -> list[str]:
     return [*texts, f"1 if {name} is missing, else 0"] if step.has_indicator else texts
 
 
-def _name(value: object) -> str:
-    # As JSON: in ASCII, in quotes, on one line. Escaped slashes cannot end a comment in C.
-    return json.dumps(value).replace("/", "\\/") if isinstance(value, str) else str(value)
+def name_text(value: object) -> str:
+    """Return a text as JSON: in ASCII, in quotes, on one line; it cannot end a comment in C."""
+    if not isinstance(value, str):
+        return str(value)
+    # Nor begin one, of which compilers warn.
+    return json.dumps(value).replace("/", "\\/").replace("/*", "/\\u002a")

@@ -119,11 +119,15 @@ class Extras:
         What others may use.
     definitions : str
         Behind the function of the network, which they may call.
+    test : str
+        Defines a function with the model's prefix and ``test_raw``, which returns how many results
+        are wrong; it belongs to the program that compares test vectors.
     """
 
     comment: str = ""
     declarations: str = ""
     definitions: str = ""
+    test: str = ""
 
 
 def c_text(model: MLP, name: str, extras: Extras | None = None) -> str:
@@ -151,7 +155,7 @@ def c_text(model: MLP, name: str, extras: Extras | None = None) -> str:
             _numbers(inputs, arrays, name, dtype),
             qualified(_predict(model, name, arrays, activations), name),
             extras.definitions,
-            qualified(_self_test(model, name), name),
+            _self_test(model, name, extras.test),
         ]
     )
     return "\n".join(
@@ -375,7 +379,7 @@ def real_max(dtype: str) -> str:
     return "FLT_MAX" if dtype == "float32" else "DBL_MAX"
 
 
-def _self_test(model: MLP, name: str) -> str:
+def _self_test(model: MLP, name: str, more: str) -> str:
     """Return the program that compares test vectors: ordinary rows, zeros, and extreme ones."""
     dtype = model.dtype
     info = np.finfo(dtype)
@@ -395,29 +399,31 @@ def _self_test(model: MLP, name: str) -> str:
         for a in (inputs, outputs)
     )
     kind = TYPES[dtype.name]["bits"]
+    own = prefix_of(name)
     return f"""\
 #ifdef CHAINRULE_TEST
 #include <stdio.h>
 
 /* Rows of x and the outputs of the model, as bits. */
-static const {kind} {prefix_of(name)}test_x[{_TEST_ROWS}][{name}_in_features] = {{
+static const {kind} {own}test_x[{_TEST_ROWS}][{name}_in_features] = {{
   {x_text}}};
-static const {kind} {prefix_of(name)}test_y[{_TEST_ROWS}][{name}_out_features] = {{
+static const {kind} {own}test_y[{_TEST_ROWS}][{name}_out_features] = {{
   {y_text}}};
 
+{more}
 int main(void) {{
-  int row, wrong = 0;
+  int row, wrong = {f"{own}test_raw()" if more else 0};
   size_t j;
   for (row = 0; row < {_TEST_ROWS}; ++row) {{
-    real x[{name}_in_features], y[{name}_out_features], want[{name}_out_features];
-    memcpy(x, {prefix_of(name)}test_x[row], sizeof x);
-    memcpy(want, {prefix_of(name)}test_y[row], sizeof want);
+    {own}real x[{name}_in_features], y[{name}_out_features], want[{name}_out_features];
+    memcpy(x, {own}test_x[row], sizeof x);
+    memcpy(want, {own}test_y[row], sizeof want);
     if ({name}_predict(x, y) != 0) ++wrong;
     for (j = 0; j < {name}_out_features; ++j) {{
       const int both_nan = y[j] != y[j] && want[j] != want[j];
       if (!both_nan && memcmp(&y[j], &want[j], sizeof y[j]) != 0) ++wrong;
     }}
-    x[0] = (real)INFINITY;
+    x[0] = ({own}real)INFINITY;
     if ({name}_predict(x, y) != 1) ++wrong;
   }}
   printf("%d of %d results differ\\n", wrong, {_TEST_ROWS} * ({name}_out_features + 2));

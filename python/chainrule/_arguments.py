@@ -162,5 +162,6 @@ def float_dtype(value: Any, argument: str = "dtype") -> np.dtype[Any]:
     for kind in (np.dtype(np.float32), np.dtype(np.float64)):
         if dtype is not None and dtype == kind:
             return kind
-    given = repr(str(value)) if isinstance(value, str | np.dtype | type) else described(value)
+    text = isinstance(value, str | np.dtype | type)
+    given = repr(str(value)[:_LONGEST_TEXT]) if text else described(value)
     raise ValueError(f"{argument} must be 'float32' or 'float64', got {given}")

@@ -68,6 +68,12 @@ def writable(array: Any, argument: str) -> Floats:
     """Check that an array that a kernel writes to where it is can be one."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{argument} must be a NumPy array, got {_arguments.described(array)}")
+    has_mask = type(array) is not np.ndarray and hasattr(array, "mask")
+    if has_mask or not array.ndim:
+        raise TypeError(
+            f"{argument} must be an array of at least one dimension and without a mask, "
+            f"got {_arguments.type_name(array)} of shape {array.shape}"
+        )
     if array.dtype not in (FLOAT32, FLOAT64):
         raise TypeError(f"{argument} must have dtype float32 or float64, got {array.dtype}")
     if not (array.flags.c_contiguous and array.flags.aligned and array.flags.writeable):

@@ -99,6 +99,8 @@ def optimizer_states(
     >>> w.round(6)
     array([ 0.9, -1.9])
     """
+    if optimizer is None:  # which stands for Adam where there are defaults
+        raise TypeError("optimizer must be a name or an Optimizer, got NoneType")
     chosen = as_optimizer(optimizer)
     if isinstance(chosen, LBFGS):
         raise ValueError("optimizer must be one with a kernel, got LBFGS")
@@ -130,7 +132,8 @@ def _step(cls: type[Optimizer]) -> OptimizerKernel:
         step = _arguments.integer(step, "step", 1, _arguments.INT64_MAX - 1)
         clip = _arguments.optional_number(clip_value, "clip_value", above=0.0)
         scale = _arguments.number(grad_scale, "grad_scale")
-        if isinstance(states, str | bytes) or not isinstance(states, Sequence | np.ndarray):
+        is_array = isinstance(states, np.ndarray) and states.ndim > 0
+        if isinstance(states, str | bytes) or not (is_array or isinstance(states, Sequence)):
             raise TypeError(
                 f"states must be what optimizer_states made, got {_arguments.described(states)}"
             )

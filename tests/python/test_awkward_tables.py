@@ -18,8 +18,9 @@ from command_line import fields
 from chainrule._cli import main
 from chainrule._command import train as train_module
 from chainrule._command.errors import UsageError
+from chainrule._command.kinds import as_kind
 from chainrule._command.preparation import prepare
-from chainrule._command.source import as_kind, open_source
+from chainrule._command.source import open_source
 from chainrule._command.table import Choices, Table, read_table
 
 N_ROWS = 40

@@ -7,15 +7,16 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from chainrule._command.dates import ISO, TIME, seconds_of
 from chainrule._command.errors import UsageError, quoted, require
 from chainrule._command.imports import import_all
-from chainrule._command.lines import seconds_of
-from chainrule._command.source import Chunk, Column, Kind, texts_of
+from chainrule._command.source import Chunk, Column, Kind, dated, texts_of
 
 __all__ = ["ColumnarSource", "format_of"]
 
 Format: TypeAlias = Literal["Parquet", "Arrow file", "Arrow stream", "Feather, version 1"]
 
+_TICKS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _ROWS_OF_BATCH = 131_072
 _SIGNATURES: tuple[tuple[bytes, Format], ...] = (
     (b"PAR1", "Parquet"),
@@ -128,8 +129,11 @@ class ColumnarSource:
             if pa.types.is_date(kind):
                 array = pc.cast(array, pa.timestamp("s"))
                 kind = array.type
-            ticks = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[kind.unit]
-            column = Column("date", _floats(pc.cast(array, pa.int64())) / ticks)
+            column = Column("date", _floats(pc.cast(array, pa.int64())) / _TICKS[kind.unit])
+        elif pa.types.is_time(kind):
+            width = pa.int32() if pa.types.is_time32(kind) else pa.int64()
+            values = _floats(pc.cast(array, width)) / _TICKS[kind.unit]
+            column = Column("date", values, date_format=TIME)
         else:
             return Column("unsupported", np.full(len(array), np.nan))
         return texts_of(column) if forced and column.kind in ("boolean", "numeric") else column
@@ -143,10 +147,9 @@ class ColumnarSource:
         used = set(distinct) - {""} - self._missing
         known = {text: code for code, text in enumerate(sorted(used))}
         table = np.array([known.get(text, -1) for text in distinct] + [-1], np.int32)
+        column = Column("categorical", table[codes], list(known))
         seconds = seconds_of(known) if known and not forced else None
-        if seconds is not None:
-            return Column("date", np.append(seconds, np.nan)[table[codes]])
-        return Column("categorical", table[codes], list(known))
+        return column if seconds is None else dated(column, seconds, ISO)
 
 
 class _ReadErrors:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule._command.compression import check_whole, open_bytes
+from chainrule._command.dates import seconds_of, to_number
 from chainrule._command.errors import UsageError, quoted
 from chainrule._command.lines import (
     Record,
@@ -17,8 +18,6 @@ from chainrule._command.lines import (
     find_record,
     find_uneven_record,
     not_text_error,
-    seconds_of,
-    to_number,
 )
 from chainrule._command.marks import Marks
 from chainrule._command.source import Chunk, Column, Kind
@@ -164,8 +163,8 @@ def _column(
         if _BOOLEANS.issuperset(texts):
             return Column("boolean", _spread(codes, [text in _TRUE for text in texts]))
         # Numbers such as 1e999 come as text in some versions of pandas.
-        numbers = [to_number(text) for text in texts]
-        if not np.isnan(numbers).any():
+        numbers = [] if np.isnan(to_number(texts[0])) else [to_number(text) for text in texts]
+        if numbers and not np.isnan(numbers).any():
             # Marks as other numbers write them, which pandas sees in columns of numbers alone.
             marked = np.isin(numbers, [to_number(mark) for mark in marks])
             return Column("numeric", _spread(codes, np.where(marked, np.nan, numbers)))

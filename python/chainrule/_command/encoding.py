@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from chainrule._command.dates import ISO, is_time
 from chainrule._command.source import Column, Kind
 
 __all__ = [
@@ -90,14 +91,17 @@ class DateStep:
     Attributes
     ----------
     trend : NumberStep or None
-        Of days since 1970; None for the column that orders the rows, whose later values were never
-        seen in training.
+        Of days since 1970, or since midnight for times of day; None for the column that orders
+        the rows, whose later values were never seen in training.
     circles : tuple of {"year", "week", "day"}
         Each makes a sine and a cosine, 0 for missing values.
+    date_format : str
+        How its dates are written where they are text.
     """
 
     trend: NumberStep | None
     circles: tuple[str, ...]
+    date_format: str = ISO
     kind: Kind = "date"
 
     @property
@@ -120,7 +124,8 @@ class DateStep:
 
     def in_words(self) -> str:
         """Say what it does."""
-        parts = [] if self.trend is None else ["days, standardized"]
+        what = "time of day" if is_time(self.date_format) else "days"
+        parts = [] if self.trend is None else [f"{what}, standardized"]
         if self.circles:
             parts.append(
                 f"circle{'s' if len(self.circles) > 1 else ''} of {', '.join(self.circles)}"
@@ -207,7 +212,9 @@ def fit_step(column: Column, *, orders_rows: bool = False) -> Step | None:
     ]
     if len(np.unique(seconds % DAY)) > 1:
         circles.append("day")
-    return DateStep(trend, tuple(circles)) if trend is not None or circles else None
+    if trend is None and not circles:
+        return None
+    return DateStep(trend, tuple(circles), column.date_format)
 
 
 def _fit_number(column: Column) -> NumberStep | None:

@@ -12,13 +12,14 @@ import chainrule as cr
 from chainrule._command.errors import UsageError, quoted, require
 from chainrule._command.imports import import_all
 from chainrule._command.info import num_threads
+from chainrule._command.kinds import as_kind
 from chainrule._command.marks import Marks, marks_among, note
 from chainrule._command.outputs import check_output, write_file
 from chainrule._command.page import in_numbers
 from chainrule._command.pipeline import load
 from chainrule._command.report import Report, count, in_precision
 from chainrule._command.scores import baseline, confusion, in_words, score
-from chainrule._command.source import as_kind, open_source
+from chainrule._command.source import open_source
 from chainrule._command.values import file_name, plain
 
 __all__ = ["EvaluateOptions", "evaluate"]
@@ -30,6 +31,7 @@ class EvaluateOptions:
 
     model: str
     file: str
+    date_format: list[str]
     json: str | None
     threads: int | None
     force: bool
@@ -50,6 +52,7 @@ def evaluate(options: EvaluateOptions) -> None:
     classes = marks_among(target.classes)
     source = open_source(options.file, Marks(pipeline.missing, target.name, classes))
     pipeline.check_columns(source)
+    pipeline = pipeline.with_formats(source, options.date_format)
     if target.name not in source.names:
         raise UsageError(
             f"{options.file} has no column {quoted(target.name)}, which {options.model} predicts: "

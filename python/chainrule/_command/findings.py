@@ -60,6 +60,7 @@ def find(
                     "missing": column.n_missing,
                     "distinct": column.n_distinct,
                     "encoded": column.encoded,
+                    "date_format": column.date_format,
                 }
                 for column in prepared.columns
             ],

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 
+from chainrule._command.dates import to_number
 from chainrule._command.errors import UsageError, quoted
-from chainrule._command.lines import to_number
 
 __all__ = ["check_header", "check_names", "listed", "require_column"]
 

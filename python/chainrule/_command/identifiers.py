@@ -14,7 +14,7 @@ import numpy.typing as npt
 from chainrule._command.report import count
 from chainrule._command.source import Column, number_text
 
-__all__ = ["identifies_rows", "is_saved_index"]
+__all__ = ["identifies_rows", "is_key_name", "is_saved_index"]
 
 # What pandas calls a column without a name, and pyarrow an index without one.
 _SAVED_INDEX = re.compile(r"|Unnamed: 0(\.\d+)*|__index_level_\d+__")
@@ -66,7 +66,7 @@ def _by_numbers(name: str, values: npt.NDArray[np.float64]) -> str | None:
         return f"it numbers the rows from {low} to {high}"
     # Numbers such as 10, 20, 30 have a range of 3.
     span = (ordered[-1] - ordered[0]) / np.gcd.reduce(gaps.astype(np.int64)) + 1
-    if n * (n - 1) / (2 * span) >= _PAIRS_EXPECTED or _is_key_name(name):
+    if n * (n - 1) / (2 * span) >= _PAIRS_EXPECTED or is_key_name(name):
         rows = count(n, "row")
         return f"whole numbers from {low} to {high}, another in each of {rows}: a key"
     return None
@@ -77,7 +77,8 @@ def _are_whole(values: npt.NDArray[np.float64]) -> bool:
     return bool((values == np.floor(values)).all())
 
 
-def _is_key_name(name: str) -> bool:
+def is_key_name(name: str) -> bool:
+    """Return whether a name is one that keys have, as order_id."""
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", name)
     return name.strip().lower() in _KEY_NAMES or any(
         word.lower() in _KEY_WORDS for word in (*words[:1], *words[-1:])

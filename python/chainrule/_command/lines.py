@@ -9,15 +9,10 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import math
 import os
-import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
 
 from chainrule._command.compression import check_whole, open_bytes
 from chainrule._command.errors import UsageError, reason_of_path
@@ -29,23 +24,11 @@ __all__ = [
     "find_format",
     "find_record",
     "find_uneven_record",
-    "is_date",
     "not_text_error",
-    "seconds_of",
-    "to_number",
 ]
 
 _DELIMITERS = (",", ";", "\t")
 _LONGEST_CELL = 1 << 24
-_DATE = re.compile(r"\s*\d{4}-\d{2}(-\d{2}([T ]\d{2}.*)?)?\s*$")
-
-# A month or a day; a time of that day; its zone, with sign, hours and minutes.
-_MOMENT = re.compile(
-    r"(\d{4}-\d\d(?:-\d\d)?)"
-    r"(?:([T ]\d\d(?::\d\d(?::\d\d(?:\.\d{1,18})?)?)?)"
-    r"(?:\s*(?:Z|([+-])([01]\d|2[0-3]):?([0-5]\d)?))?)?",
-    re.ASCII,
-)
 
 
 class _FieldError(UsageError):
@@ -138,43 +121,6 @@ def find_uneven_record(path: str, file_format: Format, *, exactly: bool = False)
         if len(record.cells) > width or (exactly and len(record.cells) < width):
             return record
     return None
-
-
-def to_number(cell: str) -> float:
-    """Return what a cell reads as; NaN for text. 1_000 is text, though Python reads it."""
-    try:
-        return math.nan if "_" in cell else float(cell)
-    except ValueError:
-        return math.nan
-
-
-def is_date(text: str) -> bool:
-    """Return whether a text looks like a date of ISO 8601, which it may still not be."""
-    return _DATE.match(text) is not None
-
-
-def seconds_of(texts: Iterable[str]) -> npt.NDArray[np.float64] | None:
-    """Return dates of ISO 8601 as seconds since 1970, or None if a text is no date.
-
-    A time without a zone is UTC.
-    """
-    # Not by pandas. Version 2 knows the years 1678 to 2261 alone, and takes a time without a zone
-    # for one of the zone that a text before it names.
-    moments = []
-    minutes = []
-    for text in texts:
-        match = _MOMENT.fullmatch(text.strip())
-        if match is None:
-            return None
-        day, time, sign, hour, minute = match.groups("")
-        moments.append(day + time)
-        minutes.append(int(sign + hour) * 60 + int(sign + (minute or "0")) if sign else 0)
-    try:
-        found = np.array(moments, "datetime64[us]") - np.array(minutes, "timedelta64[m]")
-    except ValueError:  # a month 13, a 30th of February, an hour 24
-        return None
-    seconds: npt.NDArray[np.float64] = found.astype(np.int64) / 1e6
-    return seconds
 
 
 def not_text_error(path: str, error: UnicodeDecodeError) -> UsageError:

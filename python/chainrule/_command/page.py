@@ -186,7 +186,9 @@ def _columns(report: Mapping[str, Any]) -> list[Node]:
     rows = [
         [
             column["name"],
-            column["kind"] + (f", {column['distinct']:,} values" if column["distinct"] else ""),
+            column["kind"]
+            + (f", {column['distinct']:,} values" if column["distinct"] else "")
+            + (f", {column['date_format']}" if column["date_format"] else ""),
             column["encoded"],
             f"{column['missing']:,}",
         ]

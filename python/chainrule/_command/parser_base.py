@@ -15,7 +15,7 @@ from chainrule._command.errors import UsageError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Commands", "Parser", "add_command", "add_threads", "options_of"]
+__all__ = ["Commands", "Parser", "add_command", "add_date_format", "add_threads", "options_of"]
 
 Options = TypeVar("Options", bound="DataclassInstance")
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -54,6 +54,18 @@ def add_command(
     )
     parser.set_defaults(run=run, parser=parser)
     return parser
+
+
+def add_date_format(parser: Any) -> None:
+    """Add the option --date-format to a parser or a group of one."""
+    parser.add_argument(
+        "--date-format",
+        metavar="COLUMN=FORMAT",
+        action="append",
+        default=[],
+        help="how dates are written, as %%d/%%m/%%Y or seconds; without COLUMN= in all that fit; "
+        "may be given again",
+    )
 
 
 def add_threads(parser: Any) -> None:

@@ -7,7 +7,14 @@ import math
 
 from chainrule import _core
 from chainrule._command import values
-from chainrule._command.parser_base import Commands, Parser, add_command, add_threads, options_of
+from chainrule._command.parser_base import (
+    Commands,
+    Parser,
+    add_command,
+    add_date_format,
+    add_threads,
+    options_of,
+)
 from chainrule._command.train_parser import add_train
 from chainrule._precision import PRECISIONS
 
@@ -90,6 +97,7 @@ def _add_predict(commands: Commands) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="what chainrule train wrote")
     parser.add_argument("file", metavar="FILE", help="a table with the columns of the training")
+    add_date_format(parser)
     parser.add_argument(
         "--output",
         metavar="PATH",
@@ -112,6 +120,7 @@ def _add_evaluate(commands: Commands) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="what chainrule train wrote")
     parser.add_argument("file", metavar="FILE", help="a table with all columns of the training")
+    add_date_format(parser)
     parser.add_argument("--json", metavar="FILE", help="write the scores there, too")
     add_threads(parser)
     parser.add_argument("--force", action="store_true", help="replace an output that exists")

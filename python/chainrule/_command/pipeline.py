@@ -7,29 +7,32 @@ file that says something else than `save` wrote is a ModelFileError.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import chainrule as cr
+from chainrule._command.date_option import read_formats
+from chainrule._command.dates import ISO, NONE, check_format, is_time
 from chainrule._command.encoding import CategoryStep, DateStep, Encoding, NumberStep, Step
 from chainrule._command.errors import CommandError, UsageError, quoted
+from chainrule._command.kinds import as_kind
 from chainrule._command.lines import check_path
-from chainrule._command.source import Chunk, Column, Source, as_kind
+from chainrule._command.source import Chunk, Column, Source
 from chainrule._command.target import Target
 from chainrule._files import container
 from chainrule._files.model import pack_model, unpack_model
 
-__all__ = ["KIND", "Pipeline", "load", "probabilities", "unpack"]
+__all__ = ["KIND", "Pipeline", "format_of", "load", "probabilities", "unpack"]
 
 KIND = "pipeline"
 _PREFIX = "model."
 _FIELDS = ("columns", "target", "missing", "model")
 _NUMBER = ("type", "column", "kind", "fill", "mean", "scale", "has_indicator")
-_DATE = ("type", "column", "trend", "circles")
+_DATE = ("type", "column", "trend", "circles", "date_format")
 _CATEGORY = ("type", "column", "frequent", "rare")
 _TARGET = ("column", "task", "kind", "classes", "frequencies", "mean", "scale")
 
@@ -63,8 +66,11 @@ class Pipeline:
             )
 
     def kinds(self) -> dict[str, Any]:
-        """Return the kind that the model knows each column by."""
-        return {name: step.kind for name, step in self.encoding.steps.items()}
+        """Return the kind to read each column as; text for dates that are not written as ISO's."""
+        return {
+            name: "categorical" if format_of(step) != ISO else step.kind
+            for name, step in self.encoding.steps.items()
+        }
 
     def columns_of(self, source: Source, chunk: Chunk) -> dict[str, Column]:
         """Return the columns of a chunk as the kinds that the model knows.
@@ -75,9 +81,45 @@ class Pipeline:
             If a column holds something else; names line and text.
         """
         return {
-            name: as_kind(source, name, chunk, step.kind)
+            name: as_kind(source, name, chunk, step.kind, format_of(step))
             for name, step in self.encoding.steps.items()
         }
+
+    def with_formats(self, source: Source, given: Sequence[str]) -> Pipeline:
+        """Return it for a file whose dates are written as the user says.
+
+        Raises
+        ------
+        UsageError
+            For a column or a format that does not fit.
+        """
+        formats = read_formats(source.path, source.names, given)
+        steps = dict(self.encoding.steps)
+        for name, date_format in formats.of_column.items():
+            step = steps.get(name)
+            if not isinstance(step, DateStep) or date_format == NONE:
+                holds = "dates" if isinstance(step, DateStep) else "no dates"
+                raise UsageError(
+                    f"--date-format {quoted(f'{name}={date_format}')}: the column held {holds} in "
+                    "training"
+                )
+        for name, step in steps.items():
+            told = formats.of_column.get(name, formats.of_all)
+            if told is None or not isinstance(step, DateStep):
+                continue
+            if is_time(told) == is_time(step.date_format):
+                steps[name] = replace(step, date_format=told)
+            elif name in formats.of_column:
+                what = "times of day" if is_time(step.date_format) else "dates"
+                raise UsageError(
+                    f"--date-format {quoted(f'{name}={told}')}: the column held {what} in training"
+                )
+        if formats.of_all is not None and steps == self.encoding.steps:
+            raise UsageError(
+                f"--date-format {quoted(formats.of_all)}: the model has no column of such dates "
+                "that are written otherwise"
+            )
+        return replace(self, encoding=Encoding(steps))
 
     def unseen(self, columns: Mapping[str, Column]) -> dict[str, int]:
         """Return how many values of each categorical column were not seen in training."""
@@ -135,6 +177,11 @@ def load(path: str) -> Pipeline:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
 
+def format_of(step: Step) -> str:
+    """Return how the dates of a column are written; `ISO` for columns without dates."""
+    return step.date_format if isinstance(step, DateStep) else ISO
+
+
 def probabilities(outputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return the classes' probabilities: the softmax of each row of outputs."""
     logits = outputs.astype(np.float64)
@@ -152,7 +199,13 @@ def _step_fields(name: str, step: Step) -> dict[str, Any]:
         return {"type": "number", "column": name, **vars(step)}
     if isinstance(step, DateStep):
         trend = None if step.trend is None else _step_fields(name, step.trend)
-        return {"type": "date", "column": name, "trend": trend, "circles": step.circles}
+        return {
+            "type": "date",
+            "column": name,
+            "trend": trend,
+            "circles": step.circles,
+            "date_format": step.date_format,
+        }
     return {"type": "category", "column": name, "frequent": step.frequent, "rare": step.rare}
 
 
@@ -188,12 +241,15 @@ def _unpack_step(value: Any) -> tuple[str, Step]:
     if kind == "number":
         return _unpack_number(value)
     if kind == "date":
-        fields = container.require_keys(value, _DATE, "the step of a date")
+        # Files from before there were formats hold dates as ISO's.
+        fields = container.require_keys(value, _DATE, "the step of a date", date_format=ISO)
+        date_format = _text(fields["date_format"], "date_format")
+        check_format(date_format)
         circles = _texts(fields["circles"], "circles")
         if not set(circles) <= {"year", "week", "day"} or len(set(circles)) < len(circles):
             raise ValueError(f"circles must be some of year, week and day, got {circles}")
         trend = None if fields["trend"] is None else _unpack_number(fields["trend"])[1]
-        return _text(fields["column"], "column"), DateStep(trend, circles)
+        return _text(fields["column"], "column"), DateStep(trend, circles, date_format)
     if kind == "category":
         fields = container.require_keys(value, _CATEGORY, "the step of a text")
         frequent = _texts(fields["frequent"], "frequent", or_none=True)

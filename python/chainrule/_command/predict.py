@@ -36,6 +36,7 @@ class PredictOptions:
 
     model: str
     file: str
+    date_format: list[str]
     output: str | None
     probabilities: bool
     threads: int | None
@@ -58,6 +59,7 @@ def predict(options: PredictOptions) -> None:
         raise UsageError(f"--probabilities: {options.model} predicts numbers, which have none")
     source = open_source(options.file, Marks(pipeline.missing))
     pipeline.check_columns(source)
+    pipeline = pipeline.with_formats(source, options.date_format)
     if options.output is not None:
         inputs = (options.model, options.file)
         check_output(options.output, "--output", force=options.force, inputs=inputs)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from chainrule._command.encoding import Encoding, Step, fit_step
+from chainrule._command.dates import ISO, in_words, is_time
+from chainrule._command.encoding import DateStep, Encoding, Step, fit_step
 from chainrule._command.errors import UsageError, quoted
 from chainrule._command.marks import note
+from chainrule._command.pipeline import format_of
 from chainrule._command.recipe import VALIDATION_FRACTION, n_folds
 from chainrule._command.report import count
 from chainrule._command.source import Column
@@ -46,13 +49,21 @@ class Part:
 
 @dataclass(frozen=True)
 class ColumnNote:
-    """What is said of a column: type, missing values, distinct texts, what is made of it."""
+    """What is said of a column: type, missing values, distinct texts, what is made of it.
+
+    `date_format` is None except for dates that are not written as ISO's.
+    """
 
     name: str
     kind: str
     n_missing: int
     n_distinct: int | None
     encoded: str
+    date_format: str | None
+
+    def in_words(self) -> str:
+        """Say its type: "numeric", "date (%d/%m/%Y, day first)"."""
+        return self.kind if self.date_format is None else f"{self.kind} ({self.date_format})"
 
 
 @dataclass
@@ -135,13 +146,31 @@ def prepare(
         held_out=parts[2],
         folds=min(folds, len(split.train)),
         how_split=split.how,
-        notes=[*table.notes, *_marks(table, target), *split.notes],
+        notes=[
+            *table.notes,
+            *_marks(table, target),
+            *split.notes,
+            *(_by_chance(steps) if time is None else []),
+        ],
     )
 
 
 def _marks(table: Table, target: Target) -> list[str]:
     marked = table.source.marked
     return [note(marked, of_classes=target.kind == "categorical")] if marked else []
+
+
+def _by_chance(steps: dict[str, Step]) -> list[str]:
+    """Say that rows of all times are held out where a column could divide them by time."""
+    dates = [
+        name
+        for name, step in steps.items()
+        if isinstance(step, DateStep) and not is_time(step.date_format)
+    ]
+    if not dates:
+        return []
+    option = f"--time-column {shlex.quote(dates[0])}"
+    return [f"held out at random; {option} holds out the last rows"]
 
 
 def _by_time(
@@ -151,7 +180,7 @@ def _by_time(
     if column.kind not in ("date", "numeric"):
         raise UsageError(
             f"--time-column {quoted(name)} of {table.source.path} holds {column.kind} values; "
-            "expected dates as 2026-11-22, or numbers"
+            "expected dates, or numbers (--date-format says how dates are written)"
         )
     rows = rows[np.isfinite(column.values[rows])]
     return rows, (name, column.values[rows])
@@ -185,4 +214,6 @@ def _fit_steps(
 
 def _note(name: str, column: Column, step: Step) -> ColumnNote:
     distinct = len(column.categories) if column.kind == "categorical" else None
-    return ColumnNote(name, column.kind, int(column.missing().sum()), distinct, step.in_words())
+    date_format = None if format_of(step) == ISO else in_words(format_of(step))
+    n_missing = int(column.missing().sum())
+    return ColumnNote(name, column.kind, n_missing, distinct, step.in_words(), date_format)

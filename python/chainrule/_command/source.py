@@ -6,13 +6,14 @@ takes them one by one. Of text, only which value each row has is kept, as a code
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from chainrule._command.dates import ISO
 from chainrule._command.errors import UsageError, quoted
 from chainrule._command.header import check_header, check_names
 from chainrule._command.lines import check_path
@@ -23,7 +24,7 @@ __all__ = [
     "Column",
     "Kind",
     "Source",
-    "as_kind",
+    "dated",
     "fail_at",
     "number_text",
     "open_source",
@@ -42,15 +43,19 @@ class Column:
     kind : {"numeric", "boolean", "date", "categorical", "empty", "unsupported"}
         "empty": every value is missing. "unsupported": of a type that holds none of these.
     values : ndarray, shape (n_rows,)
-        float64 with NaN for missing values: numbers, 0 and 1, seconds since 1970 (UTC). For
-        "categorical" int32: positions in `categories`, -1 for missing values.
+        float64 with NaN for missing values: numbers, 0 and 1, seconds since 1970 (UTC), or since
+        midnight for times of day. For "categorical" int32: positions in `categories`, -1 for
+        missing values.
     categories : list of str
         Distinct, of "categorical" alone.
+    date_format : str
+        How its dates were written, of "date" alone; `ISO` for types that hold dates.
     """
 
     kind: Kind
     values: npt.NDArray[Any]
     categories: list[str] = field(default_factory=list)
+    date_format: str = ISO
 
     def missing(self) -> npt.NDArray[np.bool_]:
         """Return which values are missing."""
@@ -58,7 +63,7 @@ class Column:
 
     def take(self, rows: Any) -> Column:
         """Return the values of some rows."""
-        return Column(self.kind, self.values[rows], self.categories)
+        return replace(self, values=self.values[rows])
 
 
 @dataclass(frozen=True)
@@ -163,51 +168,7 @@ def texts_of(column: Column) -> Column:
     return Column("categorical", codes, [number_text(value) for value in distinct])
 
 
-def as_kind(source: Source, name: str, chunk: Chunk, kind: Kind) -> Column:
-    """Return a column of a chunk as the kind that a model knows it by.
-
-    Raises
-    ------
-    UsageError
-        If the column holds something else; names line and text.
-    """
-    column = chunk.columns[name]
-    if column.kind == kind:
-        return column
-    if column.kind == "unsupported":
-        raise UsageError(
-            f"{source.path}, column {quoted(name)}: its type cannot be used; expected {kind} values"
-        )
-    if column.kind == "empty":
-        if kind == "categorical":
-            return Column(kind, np.full(chunk.n_rows, -1, np.int32))
-        return Column(kind, column.values)
-    if kind == "categorical":
-        return texts_of(column)
-    both = {column.kind, kind}
-    if both == {"numeric", "boolean"}:
-        wrong = ~np.isin(column.values, (0.0, 1.0)) & ~np.isnan(column.values)
-        if kind == "numeric" or not wrong.any():
-            return Column(kind, column.values)
-        row = int(np.argmax(wrong))
-    else:
-        row = _first_misfit(column, kind)
-    what = {"numeric": "a number", "boolean": "true or false", "date": "a date as 2026-11-22"}
-    fail_at(source, chunk.start + row, name, f"is not {what[kind]}, as the column held in training")
-
-
-def _first_misfit(column: Column, kind: Kind) -> int:
-    from chainrule._command.lines import seconds_of, to_number
-
-    if column.kind == "categorical":
-        readers: dict[Kind, Callable[[str], bool]] = {
-            "numeric": lambda text: not np.isnan(to_number(text)),
-            "date": lambda text: seconds_of([text]) is not None,
-            "boolean": lambda text: text.lower() in ("true", "false"),
-        }
-        fits = readers[kind]
-        misfit = np.array([*(not fits(text) for text in column.categories), False])
-        rows = np.flatnonzero(misfit[column.values])
-        if len(rows):
-            return int(rows[0])
-    return int(np.argmax(~column.missing()))
+def dated(column: Column, seconds: npt.NDArray[np.float64], date_format: str) -> Column:
+    """Return a column of text as dates, whose seconds are given for each of its categories."""
+    # Code -1, missing, is the last.
+    return Column("date", np.append(seconds, np.nan)[column.values], date_format=date_format)

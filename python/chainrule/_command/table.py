@@ -1,8 +1,4 @@
-"""A whole file as compact columns, with what was found out about their types; `train` reads it.
-
-What a column holds is told over all rows. Where chunks tell different things the column is text
-after all, and the file is read again for its words.
-"""
+"""A whole file as compact columns, with what was found out about their types; `train` reads it."""
 
 from __future__ import annotations
 
@@ -10,14 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chainrule._command.building import build_columns
+from chainrule._command.date_finding import find_in_numbers
+from chainrule._command.date_option import format_option, read_formats
+from chainrule._command.dates import ISO, NONE, in_words, seconds_of
 from chainrule._command.errors import UsageError, quoted
 from chainrule._command.header import require_column
 from chainrule._command.identifiers import identifies_rows, is_saved_index
 from chainrule._command.imports import FOR_TRAINING, import_all
-from chainrule._command.lines import is_date, to_number
 from chainrule._command.marks import Marks
+from chainrule._command.mixture import examine_text
 from chainrule._command.report import count
-from chainrule._command.source import Chunk, Column, Kind, Source, fail_at, open_source
+from chainrule._command.source import Column, Source, number_text, open_source
 
 __all__ = ["MIN_ROWS", "Choices", "Table", "read_table"]
 
@@ -25,9 +25,6 @@ __all__ = ["MIN_ROWS", "Choices", "Table", "read_table"]
 MIN_ROWS = 10
 
 _NO_NAME = "it has no name, as a saved row index"
-
-# More distinct texts than that are names or free text, and would fill the memory.
-_MOST_TEXTS = 20_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,8 @@ class Choices:
         Of the usual ones, those that are classes of the target, which then holds names.
     keep : tuple of str
         Columns to use although they look as if they identified rows.
+    date_format : tuple of str
+        How dates are written: "COLUMN=FORMAT", or "FORMAT" for all.
     """
 
     ignore: tuple[str, ...] = ()
@@ -53,6 +52,7 @@ class Choices:
     missing: tuple[str, ...] = ()
     not_missing: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    date_format: tuple[str, ...] = ()
 
 
 @dataclass
@@ -131,23 +131,35 @@ def read_table(path: str, target: str | None, choices: Choices, time: str | None
             f"{path} has no column but the target {quoted(target)} to learn from; columns are "
             "separated by commas, semicolons or tabs"
         )
-    forced: dict[str, Kind] = dict.fromkeys(choices.categorical, "categorical")
-    if choices.not_missing:
-        forced[target] = "categorical"
+    as_text = {*choices.categorical, *([target] if choices.not_missing else [])}
+    dates = read_formats(path, names, choices.date_format)
+    dates.check({"--categorical": choices.categorical, "--ignore": choices.ignore})
     import_all(*FOR_TRAINING)
-    n_rows, builders = _read(source, wanted, forced)
+    built = build_columns(source, wanted, as_text, dates, target)
+    n_rows, columns = built.n_rows, built.columns
     if n_rows == 0:
         raise UsageError(f"{path} holds names of columns and no rows")
-    columns = {name: builders.pop(name).finish() for name in wanted}
-    for name, column in columns.items():
-        if name not in forced:
-            _refuse_mixture(source, name, column)
+    notes = built.notes
+    for name in wanted:
+        if name in as_text:
+            continue
+        if name != target and name not in dates.of_column:
+            notes += _take_numbers_for_dates(columns, name, dates.of_all)
+        note = examine_text(source, name, built, dates.of_column.get(name) != NONE)
+        notes += [] if note is None else [note]
+    # Dates as 2026-11-22 are read before any format is.
+    as_told = (dates.of_all, ISO if (dates.of_all or "").startswith("%Y-%m") else None)
+    if dates.of_all is not None and not any(
+        column.kind == "date" and column.date_format in as_told for column in columns.values()
+    ):
+        option = f"--date-format {quoted(dates.of_all)}"
+        raise UsageError(f"{option}: no column of {path} has such dates")
     if n_rows < MIN_ROWS:
         raise UsageError(
             f"{path} has too few rows: {n_rows}; at least {MIN_ROWS} are needed to train on some "
             "and hold out others"
         )
-    notes = _take_infinite_for_missing(columns, target)
+    notes += _take_infinite_for_missing(columns, target)
     for name, column in list(columns.items()):
         if name in (target, time):
             continue
@@ -167,111 +179,31 @@ def read_table(path: str, target: str | None, choices: Choices, time: str | None
     return Table(source, n_rows, columns, left_out, notes)
 
 
-def _read(
-    source: Source, wanted: list[str], forced: dict[str, Kind]
-) -> tuple[int, dict[str, _Builder]]:
-    """Read the file, and again if a column turns out to be text after its first chunk."""
-    while True:
-        builders = {name: _Builder() for name in wanted}
-        n_rows = 0
-        for chunk in source.chunks(wanted, forced):
-            n_rows += chunk.n_rows
-            for name in wanted:
-                builders[name].add(chunk, chunk.columns.pop(name))
-        conflicts = [name for name, builder in builders.items() if builder.conflict]
-        if not conflicts:
-            return n_rows, builders
-        forced = {**forced, **dict.fromkeys(conflicts, "categorical")}
-
-
-class _Builder:
-    """Puts the chunks of a column together; texts share one list."""
-
-    def __init__(self) -> None:
-        self.conflict = False
-        self._kind: Kind = "empty"
-        self._parts: list[Column] = []
-        self._codes: dict[str, int] = {}
-
-    def add(self, chunk: Chunk, part: Column) -> None:
-        if self.conflict or self._kind == "unsupported":
-            return
-        if part.kind == "empty" or part.kind == self._kind:
-            pass
-        elif self._kind == "empty":
-            self._kind = part.kind
-        else:
-            self.conflict = True
-            self._parts.clear()
-            return
-        if part.kind == "categorical":
-            codes = [self._codes.setdefault(text, len(self._codes)) for text in part.categories]
-            if len(self._codes) > _MOST_TEXTS:
-                self._kind = "unsupported"
-                self._parts.clear()
-                return
-            table = np.array([*codes, -1], np.int32)
-            part = Column("categorical", table[part.values])
-        self._parts.append(part)
-
-    def finish(self) -> Column:
-        if self._kind == "unsupported":
-            n_texts = len(self._codes)
-            reason = f"more than {_MOST_TEXTS:,} distinct texts" if n_texts else "type"
-            return Column("unsupported", np.empty(0), [reason])
-        if self._kind != "categorical":
-            parts = [part.values for part in self._parts]
-            self._parts.clear()
-            return Column(self._kind, np.concatenate(parts) if parts else np.empty(0))
-        # In alphabetical order, whatever the order of the rows.
-        names = sorted(self._codes)
-        order = np.empty(len(names) + 1, np.int32)
-        order[[self._codes[name] for name in names]] = np.arange(len(names))
-        order[-1] = -1
-        values = [
-            order[part.values]
-            if part.kind == "categorical"
-            else np.full(len(part.values), -1, np.int32)
-            for part in self._parts
-        ]
-        self._parts.clear()
-        return Column("categorical", np.concatenate(values), names)
-
-
-def _refuse_mixture(source: Source, name: str, column: Column) -> None:
-    """Raise UsageError if text mostly reads as numbers, or as dates: more likely a slip."""
-    if column.kind != "categorical" or not column.categories:
-        return
-    texts = column.categories
-    of_category = np.bincount(column.values[column.values >= 0], minlength=len(texts))
-    is_number = np.array([not np.isnan(to_number(text)) for text in texts])
-    has_comma = np.array([not np.isnan(to_number(text.replace(",", ".", 1))) for text in texts])
-    is_day = np.array([is_date(text) for text in texts])
-    for what, fits in (("numbers", is_number), ("dates", is_day), ("decimal commas", has_comma)):
-        n_fits = int(of_category[fits].sum())
-        n_others = int(of_category.sum()) - n_fits
-        if what == "decimal commas":
-            # A spreadsheet's numbers, which as text would be so many names.
-            fits = is_number | ~has_comma
-        if fits.all() or n_fits <= n_others:
-            continue
-        row = int(np.argmax(np.append(~fits, False)[column.values]))
-        text = source.text(row, name)
-        comma = what == "decimal commas" or (what == "numbers" and has_comma.all())
-        choice = f"--categorical {quoted(name)}"
-        others = f"{count(n_others, 'row')} of {len(column.values):,}"
-        fail_at(
-            source,
-            row,
-            name,
-            "is text in a column of "
-            + (f"{what}; " if what == "decimal commas" else f"{what} ({others}); ")
-            + (
-                f"write decimals with a point, or give {choice}"
-                if comma
-                else f"correct it, or give --missing {quoted(text)} or {choice}"
-            ),
-        )
+def _take_numbers_for_dates(columns: dict[str, Column], name: str, of_all: str | None) -> list[str]:
+    """Replace a column of numbers by the dates that they are; return what to say of it."""
+    column = columns[name]
+    values, found = column.values, None
+    if column.kind == "categorical" and all(text.isdigit() for text in column.categories):
+        # As Parquet may hold them. A code of -1, missing, is the last.
+        numbers = np.array([*map(float, column.categories), np.nan])
+        values = numbers[column.values]
+    if column.kind == "numeric" or values is not column.values:
+        found = find_in_numbers(name, values, of_all)
+    if found is None:
+        return []
+    date_format, why = found
+    distinct, places = np.unique(values, return_inverse=True)
+    missing = np.isnan(distinct)
+    seconds = np.full(len(distinct), np.nan)
+    texts = [number_text(value) for value in distinct[~missing]]
+    read = seconds_of(texts, date_format)
+    assert read is not None
+    seconds[~missing] = read
+    columns[name] = Column("date", seconds[places], date_format=date_format)
+    return [
+        f"{quoted(name)}: numbers taken for dates, {in_words(date_format)}: {why} "
+        f"({format_option(name, NONE)} keeps the numbers)"
+    ]
 
 
 def _take_infinite_for_missing(columns: dict[str, Column], target: str) -> list[str]:

@@ -101,7 +101,7 @@ def _describe(report: Report, options: TrainOptions, prepared: Prepared) -> None
     report.field("data", f"{options.file}: {', '.join(parts)} and the target")
     for column in columns[:_MOST_COLUMNS_SHOWN]:
         missing = f"; {column.n_missing:,} missing" if column.n_missing else ""
-        kind = column.kind + (f" ({column.n_distinct:,})" if column.n_distinct else "")
+        kind = column.in_words() + (f" ({column.n_distinct:,})" if column.n_distinct else "")
         report.field(f"  {quoted(column.name)}", f"{kind}: {column.encoded}{missing}")
     if len(columns) > _MOST_COLUMNS_SHOWN:
         report.field("", f"and {len(columns) - _MOST_COLUMNS_SHOWN:,} more")

@@ -9,7 +9,14 @@ from typing import Any
 from chainrule._command import values
 from chainrule._command.config import read_config
 from chainrule._command.errors import UsageError
-from chainrule._command.parser_base import Commands, Parser, add_command, add_threads, options_of
+from chainrule._command.parser_base import (
+    Commands,
+    Parser,
+    add_command,
+    add_date_format,
+    add_threads,
+    options_of,
+)
 from chainrule._precision import PRECISIONS
 
 __all__ = ["add_train"]
@@ -40,7 +47,7 @@ nothing else.
 # Options that mean something with a file alone, and without one alone.
 _WITH_FILE = (
     *("target", "task", "ignore", "categorical", "keep", "missing", "not_missing", "time_column"),
-    *("output", "force", "compare"),
+    *("date_format", "output", "force", "compare"),
 )
 _WITHOUT_FILE = ("plot", "reference")
 
@@ -91,6 +98,7 @@ def add_train(commands: Commands) -> None:
         default=[],
         help="a class of the target though it looks like a missing value, as None; likewise",
     )
+    add_date_format(table)
     table.add_argument(
         "--test-fraction",
         type=values.number(0, 1),
@@ -207,5 +215,6 @@ def _run_train(arguments: argparse.Namespace) -> None:
         missing=tuple(arguments.missing),
         not_missing=tuple(arguments.not_missing),
         keep=tuple(arguments.keep),
+        date_format=tuple(arguments.date_format),
     )
     train(options_of(TrainOptions, arguments, choices=choices))

@@ -287,6 +287,11 @@ def test_wrong_arguments_of_order_and_prefix(rng):
         from_state_dict(state, prefix=["a"])
     with pytest.raises(ValueError, match=r"prefix must be .* begin with, 'a\.0'"):
         from_state_dict(state, prefix="c")
+    for nothing in ("", "."):
+        with pytest.raises(ValueError, match="prefix must name a part of state_dict, got '"):
+            from_state_dict(state, prefix=nothing)
+        with pytest.raises(ValueError, match=r"order\[0\] must name a layer of state_dict"):
+            from_state_dict(state, order=[nothing])
     with pytest.raises(ValueError, match=r"is it state_dict\['model'\]\?"):
         from_state_dict({"epoch": 3, "model": state})
 

@@ -45,11 +45,14 @@ def raw_text(cell: Any) -> bytes | None:
     return None if pd.isna(cell) else str(cell).encode()
 
 
-def compiled(source: Path, pipeline: Pipeline, language: str) -> Predict:
-    """Return a function of a table: the labels, or values, and the probabilities of each row."""
+def compiled(source: Path, pipeline: Pipeline, language: str, unit: Path | None = None) -> Predict:
+    """Return a function of a table: the labels, or values, and the probabilities of each row.
+
+    `unit` is what is compiled, by default the source itself.
+    """
     library = source.with_name(f"{source.stem}_{next(NUMBERS)}.so")
-    command = [*COMPILERS[language], *STRICT, "-shared", "-fPIC", str(source), "-o", str(library)]
-    subprocess.run([*command, "-lm", "-lstdc++"], check=True)
+    command = [*COMPILERS[language], *STRICT, "-shared", "-fPIC", str(unit or source)]
+    subprocess.run([*command, "-o", str(library), "-lm", "-lstdc++"], check=True)
     loaded = ctypes.CDLL(str(library))
     function = getattr(loaded, f"{source.stem}_predict_raw")
     fields = fields_of(source)
@@ -134,6 +137,30 @@ def test_raw_values_give_what_the_command_predicts(name: str, folder: Path, tmp_
     frame, target, _ = TABLES[name]
     frame = awkward(frame.drop(columns=target))
     check(folder / f"{name}.safetensors", frame, tmp_path, ["C", "C++"])
+
+
+@pytest.mark.parametrize("language", COMPILERS)
+def test_models_of_tables_in_one_translation_unit(
+    language: str, folder: Path, tmp_path: Path
+) -> None:
+    names = ("texts", "grades", "numbers")
+    for name in names:
+        export(folder / f"{name}.safetensors", tmp_path / f"{name}.c", "--quiet")
+    unit = tmp_path / "all.c"
+    lines = [f'#include "{name}.c"' for name in names]
+    unit.write_text(
+        "\n".join(
+            ["#define CHAINRULE_DECLARATIONS", *lines, "#undef CHAINRULE_DECLARATIONS", *lines, ""]
+        )
+    )
+    for name in names:
+        frame, target, _ = TABLES[name]
+        frame = frame.drop(columns=target).head(50)
+        pipeline = load(str(folder / f"{name}.safetensors"))
+        together = compiled(tmp_path / f"{name}.c", pipeline, language, unit)(frame)
+        alone = compiled(tmp_path / f"{name}.c", pipeline, "C")(frame)
+        for got, want in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 def table_without_dates(n: int = 400) -> pd.DataFrame:

@@ -232,10 +232,11 @@ def _comment(pipeline: Pipeline, name: str) -> str:
 {what}, and returns 0. The fields of
    {name}_row are the columns, in their order. Missing are NaN and infinite numbers, and the texts
    {marks}; set every field, for zero bytes are the number 0. Blanks around a text do not
-   count, and one that training never saw goes with the rare ones. When a field of true and false
-   is neither 1, 0 nor missing, it returns 1 and leaves the rest as it is. The network gets the bits
-   that it gets in chainrule predict, except of sines and cosines of dates, which are C's own and
-   may differ in the last place; so may exp, of which probabilities are made."""
+   count, and one that training never saw goes with the rare ones. Words such as NA, which are
+   missing in CSV, are texts, as in Parquet. When a field of true and false is neither 1, 0 nor
+   missing, it returns 1 and leaves the rest as it is. The network gets the bits that it gets in
+   chainrule predict, except of sines and cosines of dates, which are C's own and may differ in the
+   last place; so may exp, of which probabilities are made."""
 
 
 def _declarations(pipeline: Pipeline, name: str, fields: dict[str, str]) -> str:

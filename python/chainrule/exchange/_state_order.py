@@ -149,6 +149,8 @@ def _below(paths: dict[str, str], prefix: str) -> dict[str, str]:
     if not isinstance(prefix, str):
         raise TypeError(f"prefix must be a string, got {_arguments.type_name(prefix)}")
     start = prefix.rstrip(".")
+    if not start:
+        raise ValueError(f"prefix must name a part of state_dict, got {prefix!r}")
     # As the dictionary has it, or without wrappers.
     for known in ({name: name for name in paths}, paths):
         found = {
@@ -163,7 +165,7 @@ def _below(paths: dict[str, str], prefix: str) -> dict[str, str]:
 
 
 def _is_below(path: str, start: str) -> bool:
-    return not start or path == start or path.startswith(f"{start}.")
+    return path == start or path.startswith(f"{start}.")
 
 
 def _listed(names: Any) -> str:

@@ -16,7 +16,7 @@ from . import _threadpoolctl, kernels, runtime
 from ._callbacks import Callback, EarlyStopping, Progress
 from ._checkpoint import Checkpoint
 from ._core import __version__
-from ._errors import DivergenceError, ModelFileError
+from ._errors import DivergenceError, ModelFileError, ScaleWarning
 from ._evaluation import Evaluation
 from ._history import History
 from ._layers import Activation, Dense, Standardize
@@ -89,6 +89,7 @@ __all__ = [
     "Quantile",
     "RMSprop",
     "ReduceOnPlateau",
+    "ScaleWarning",
     "Schedule",
     "Standardize",
     "StepDecay",

@@ -52,6 +52,34 @@ class DivergenceError(ArithmeticError):
         )
 
 
+class ScaleWarning(UserWarning):
+    """Columns of X or y have a scale by which a network hardly learns.
+
+    The first fit of a model, and each `fit` of an estimator that is not a warm start, look at up to
+    512 rows, spread evenly over those to train on. A column is named that varies and of which
+
+    - the root mean square is above 256, beyond what 8-bit pixels have (of y: above 1000, for
+      ``gaussian_nll`` 30);
+    - no number is above 0.01 in magnitude (of y: the standard deviation is below 0.01); or
+    - the mean is beyond 30 standard deviations (of X: and beyond 10), unless half of the rows have
+      the column's smallest or largest number.
+
+    Targets count where the loss compares outputs with them as they are: ``mse``, ``mae``,
+    ``huber``, ``quantile`` and ``gaussian_nll``.
+
+    The cure is in the message: :class:`Standardize` for X; for y, a fit to (y - mean) / deviation.
+    The estimators do both with ``standardize="auto"``.
+
+    Parameters
+    ----------
+    message : str
+        The columns, their means and standard deviations, and the cure.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
 class ModelFileError(ValueError):
     """A file is not what it should be: damaged, cut, of another kind, or not from here.
 

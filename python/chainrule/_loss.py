@@ -20,6 +20,9 @@ class Loss:
     """Base of the losses; not used by itself."""
 
     name: ClassVar[str]
+    # Root mean square of targets beyond which a network hardly learns them, see _scale.py; None
+    # where outputs are logits or logarithms, not values like the targets.
+    largest_target: ClassVar[float | None] = 1000.0
 
     def spec(self) -> _core.LossSpec:
         """Return what the compiled module takes."""

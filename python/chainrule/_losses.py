@@ -132,6 +132,7 @@ class BinaryCrossEntropy(Loss):
     """
 
     name: ClassVar[str] = "binary_cross_entropy"
+    largest_target: ClassVar[float | None] = None
 
     def targets(
         self,
@@ -183,6 +184,7 @@ class CrossEntropy(Loss):
     label_smoothing: float = 0.0
     class_weight: Sequence[float] | None = None
     name: ClassVar[str] = "cross_entropy"
+    largest_target: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
         smoothing = _arguments.number(
@@ -254,6 +256,7 @@ class Poisson(Loss):
     """
 
     name: ClassVar[str] = "poisson"
+    largest_target: ClassVar[float | None] = None
 
     def targets(
         self,
@@ -287,6 +290,7 @@ class GaussianNLL(Loss):
     """
 
     name: ClassVar[str] = "gaussian_nll"
+    largest_target: ClassVar[float | None] = 30.0
 
     def n_targets(self, out_features: int) -> int:
         """Return how many target columns go with a model of `out_features` outputs."""

@@ -155,7 +155,7 @@ class Network:
             self._network.standardize(x)
 
     def _require_ready(self, caller: str) -> None:
-        if not self._network.is_ready:
+        if self.input_layer is not None and not self._network.is_ready:
             raise RuntimeError(
                 f"{caller} needs the statistics of the inputs, which Standardize() takes in the "
                 "first fit: call fit or standardize(X) before"

@@ -13,6 +13,7 @@ from ._errors import DIVERGED, DivergenceError
 from ._history import History
 from ._loop import Loop, Plan, PlateauSchedule
 from ._optimizers import LBFGS
+from ._scale import warn_of_scale
 from ._schedules import ReduceOnPlateau
 from ._settings import Settings
 from ._validation import matrix, sample_weights
@@ -140,6 +141,7 @@ class Trainer:
             self.seed,
         )
         self._core.precision = self.precision
+        self.warns_of_scale = True  # the estimators, which know names of columns, do it themselves
         self._core.threads = n_threads
 
     @property
@@ -321,6 +323,9 @@ class Trainer:
             _arguments.integer(
                 (resumed.first_epoch + epochs) * steps_per_epoch, "epochs * batches of an epoch"
             )
+        is_first = model.history is None and self._core.step_count == 0 and resumed is None
+        if is_first and self.warns_of_scale:
+            warn_of_scale(model, self.loss, data)
         with model._lock.hold("fit"), model._lock.fit_once():
             bar = Bar(progress, n_steps)
             first_epoch = self._core.epoch

@@ -31,6 +31,8 @@ def name_of(value):
     return getattr(value, "__name__", type(value).__name__)
 
 
+# Their rows are 100 +- 1.
+@pytest.mark.filterwarnings("ignore::chainrule.ScaleWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=name_of)
 def test_scikit_learn_checks(estimator, check):

@@ -70,7 +70,7 @@ def test_sparse_output_of_a_transformer_is_taken():
 
 def test_names_of_features_are_kept_and_compared():
     X, y = load_wine(return_X_y=True, as_frame=True)
-    model = fitted(classifier(max_iter=2), X, y)
+    model = fitted(classifier(max_iter=2, standardize="auto"), X, y)
     assert list(model.feature_names_in_) == list(X.columns)
     with pytest.raises(ValueError, match="feature names"):
         model.predict(X[X.columns[::-1]])

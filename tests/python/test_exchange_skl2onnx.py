@@ -207,3 +207,16 @@ def test_losses_of_our_own_estimators(model):
     (got,) = session.run(None, {"X": X})
     want = model.predict(X)
     np.testing.assert_allclose(got.reshape(want.shape), want, rtol=1e-10)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "gaussian_nll"])
+def test_standardized_features_and_targets(loss):
+    cr.exchange.register_skl2onnx()
+    X, y = datasets.load_diabetes(return_X_y=True, scaled=False)
+    model = estimators.MLPRegressor(loss, 8, max_iter=20, random_state=0, standardize=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X * 1e3, y * 1e6)
+    (got,) = convert(model, X * 1e3).run(None, {"X": X * 1e3})
+    assert np.ptp(got) > 1e7
+    np.testing.assert_allclose(got.ravel(), model.predict(X * 1e3), rtol=1e-10)

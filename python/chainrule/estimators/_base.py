@@ -23,7 +23,7 @@ from .. import _arguments, _core
 from .._callbacks import EarlyStopping
 from .._errors import DivergenceError
 from .._evaluation import block_rows, evaluate
-from .._layers import Activation
+from .._layers import Activation, Standardize
 from .._mlp import MLP
 from .._optimizers import LBFGS, OPTIMIZERS, Optimizer
 from .._precision import PRECISIONS, as_precision
@@ -39,6 +39,7 @@ from ._recipe import (
     without_initializer,
 )
 from ._saving import SavedAsFile
+from ._scaling import input_layers, scaled_targets
 from ._state import pack, unpack
 from ._watch import Plan, Watch, WatchLBFGS
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .._evaluation import Dataset
     from .._typing import Floats
     from ._recipe import Objective
+    from ._scaling import TargetScale
 
 _AUTOMATIC_BATCH = 200
 
@@ -90,6 +92,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         "n_threads": [Interval(Integral, 1, _arguments.MOST_THREADS, closed="both"), None],
         "dtype": "no_validation",
         "precision": [StrOptions({*PRECISIONS, "float64"}), None],
+        "standardize": ["boolean", StrOptions({"auto"})],
     }
 
     # --- what a subclass says --------------------------------------------------------------------
@@ -120,6 +123,10 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
 
     def _stratify(self, targets: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
         """Return by what a validation split is stratified."""
+        return None
+
+    def _target_scale(self, targets: npt.NDArray[Any], warns: bool) -> TargetScale | None:
+        """Return by what a fit standardizes its targets."""
         return None
 
     def _own_score(self, data: Dataset) -> float | None:
@@ -165,22 +172,30 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         sets = evaluation_sets(self, eval_set, eval_sample_weight, X.dtype)
         random_state = check_random_state(self.random_state)
         if is_first:
-            self._start(sizes, x, random_state, precision)
+            self._start(sizes, x, random_state, precision, input_layers(self, x, not incremental))
         else:
             self._synchronize()
             self._require_same_network(sizes)
-        self._train(
-            Rows(x, targets, weights),
-            random_state,
-            incremental=incremental,
-            uses_lbfgs=uses_lbfgs,
-            sets=sets,
-            precision=precision,
-        )
+        scale = None if incremental else self._target_scale(targets, warns=is_first)
+        rows = Rows(x, targets, weights)
+        with scaled_targets(self, scale, rows, sets, is_first) as (rows, sets):
+            self._train(
+                rows,
+                random_state,
+                incremental=incremental,
+                uses_lbfgs=uses_lbfgs,
+                sets=sets,
+                precision=precision,
+            )
         return self
 
     def _start(
-        self, sizes: list[int], x: Floats, random_state: np.random.RandomState, precision: str
+        self,
+        sizes: list[int],
+        x: Floats,
+        random_state: np.random.RandomState,
+        precision: str,
+        first: list[Standardize],
     ) -> None:
         """Make the network, with scikit-learn's initial weights, and empty records."""
         objective = self._objective()
@@ -191,7 +206,8 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         needs_seed = any(layer.dropout for layer in layers) or None in drawn
         layers = without_initializer(layers, drawn)
         seed = core_seed(random_state) if needs_seed else 0
-        model = MLP([x.shape[1], *layers], dtype=x.dtype, seed=seed, precision=precision)
+        items = [x.shape[1], *first, *layers]
+        model = MLP(items, dtype=x.dtype, seed=seed, precision=precision)
         for weight, bias, numbers in zip(model.weights, model.biases, drawn, strict=True):
             if numbers is not None and bias is not None:
                 weight[:], bias[:] = numbers
@@ -341,6 +357,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
             seed=seed,
             precision=precision,
         )
+        self._trainer.warns_of_scale = False
         return self._trainer
 
     def _scorer(self, validation: Rows | None) -> Callable[[Progress], float]:
@@ -405,6 +422,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         X = self._features(X, self.model_.dtype)
         self._synchronize()
         model, n_threads = self.model_, self.n_threads or 0
+        model._require_ready("predict")
         outputs: npt.NDArray[Any]
         if not issparse(X):
             outputs = model._network.predict(X, n_threads)

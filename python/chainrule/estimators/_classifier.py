@@ -124,6 +124,11 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         Of the products of matrices of a float32 network, see :class:`chainrule.MLP`; by default
         ``"float32"``. float64 has ``"float64"`` alone. Predictions are in that of the last fit;
         `partial_fit` with another one begins anew with optimizer and `history_`.
+    standardize : bool or "auto", default=False
+        Standardize the features in the network, which then has a layer
+        :class:`chainrule.Standardize`: with "auto" if a fit would else raise a
+        :class:`chainrule.ScaleWarning` of them. `coefs_` are those of standardized features.
+        `partial_fit` takes means and deviations of the rows of its first call.
 
     Attributes
     ----------
@@ -211,6 +216,7 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         n_threads: int | None = None,
         dtype: Any = None,
         precision: str | None = None,
+        standardize: bool | str = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -245,6 +251,7 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
+        self.standardize = standardize
 
     # --- methods ---------------------------------------------------------------------------------
 

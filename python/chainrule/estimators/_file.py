@@ -145,7 +145,9 @@ def unpack(cls: type[Any], contents: container.Contents) -> Any:
     fields = container.require_keys(contents.metadata, _KEYS, "the estimator")
     tensors = contents.tensors
     names = cls._get_param_names()
-    parameters = container.require_keys(fields["parameters"], names, "parameters", precision=None)
+    parameters = container.require_keys(
+        fields["parameters"], names, "parameters", precision=None, standardize=False
+    )
     estimator = cls(
         **{
             name: unpack_value(value, f"parameters.{name}", tensors)

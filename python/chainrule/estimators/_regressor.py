@@ -17,6 +17,7 @@ from .._loss import Loss
 from .._losses import LOSSES, MSE, GaussianNLL, Poisson, Quantile, as_loss
 from ._base import BaseMLP
 from ._recipe import Objective
+from ._scaling import TargetScale, target_scale
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -119,6 +120,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         Of the products of matrices of a float32 network, see :class:`chainrule.MLP`; by default
         ``"float32"``. float64 has ``"float64"`` alone. Predictions are in that of the last fit;
         `partial_fit` with another one begins anew with optimizer and `history_`.
+    standardize : bool or "auto", default=False
+        Standardize the features in the network, which then has a layer
+        :class:`chainrule.Standardize`: with "auto" if a fit would else raise a
+        :class:`chainrule.ScaleWarning` of them. `coefs_` are those of standardized features.
+        `partial_fit` takes means and deviations of the rows of its first call, and y as it
+        is. In `fit` the same goes for y, unless the loss is ``"poisson"``: the network is fitted
+        to standardized targets, in whose units `alpha`, losses and callbacks are. Its last layer
+        then takes them back, so that predictions are in the units of y; a `partial_fit` after
+        that begins anew with the optimizer.
 
     Attributes
     ----------
@@ -199,6 +209,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         n_threads: int | None = None,
         dtype: Any = None,
         precision: str | None = None,
+        standardize: bool | str = False,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -232,6 +243,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
+        self.standardize = standardize
 
     _n_targets: int  # columns of y
 
@@ -279,6 +291,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
             return Objective(Poisson(), "exp", self._n_targets, self._n_targets)
         loss = self._loss()
         return Objective(loss, "exp" if isinstance(loss, Poisson) else "identity")
+
+    def _target_scale(self, targets: npt.NDArray[Any], warns: bool) -> TargetScale | None:
+        loss, dtype = self._loss(), self.model_.dtype
+        return target_scale(self.standardize, loss, targets, dtype, warns=warns)
 
     def _loss_offset(self, targets: npt.NDArray[Any], weights: Floats | None) -> float:
         if self.loss != "poisson":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
-from .._layers import Activation, Dense
+from .._layers import Activation, Dense, Standardize
 from .._mlp import MLP
 from .._training import Trainer
 
@@ -32,7 +32,11 @@ def pack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
 
 def unpack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
     """Put the compiled parts of a packed state into the estimator; return the rest."""
-    state = {"precision": None, **state}  # which states of earlier versions lack
+    state = {
+        "precision": None,
+        "standardize": False,
+        **state,
+    }  # which states of earlier versions lack
     network = state.pop("_network", None)
     training = state.pop("_training", None)
     if network is not None:
@@ -53,6 +57,7 @@ def pack_network(model: MLP) -> dict[str, Any]:
         "dtype": model.dtype.name,
         "seed": model.seed,
         "precision": model.precision,
+        "standardizes": model.input_layer is not None,
         "layers": [_pack_layer(layer) for layer in model.layers],
         "parameters": model.parameters.copy(),
         "running_statistics": model.running_statistics.copy(),
@@ -62,8 +67,9 @@ def pack_network(model: MLP) -> dict[str, Any]:
 def unpack_network(state: dict[str, Any]) -> MLP:
     """Make a network of what :func:`pack_network` returned."""
     layers = [_unpack_layer(layer) for layer in state["layers"]]
+    first = [Standardize()] if state.get("standardizes") else []  # likewise
     model = MLP(
-        [state["in_features"], *layers],
+        [state["in_features"], *first, *layers],
         dtype=state["dtype"],
         seed=state["seed"],
         precision=state.get("precision"),  # states of earlier versions have none

@@ -120,7 +120,7 @@ def test_memory_stays_small(monkeypatch, rng):
         sizes.append(len(x))
         return predict(x, threads)
 
-    monkeypatch.setattr(model, "_network", SimpleNamespace(predict=watched))
+    monkeypatch.setattr(model, "_network", SimpleNamespace(predict=watched, is_ready=True))
     monkeypatch.setattr(_evaluation, "_BLOCK_OUTPUTS", 1000)
     model.evaluate(rng.normal(size=(1701, 3)), np.zeros((1701, 2)), loss="mse")
     assert sizes == [500, 500, 500, 201]

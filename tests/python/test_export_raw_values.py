@@ -103,8 +103,17 @@ def has_circles(pipeline: Pipeline) -> bool:
     return any(getattr(step, "circles", ()) for step in pipeline.encoding.steps.values())
 
 
-def check(model: Path, frame: pd.DataFrame, folder: Path, languages: list[str]) -> Pipeline:
-    """Compare with the command; to the last bit where no function of C's library comes in."""
+def check(
+    model: Path,
+    frame: pd.DataFrame,
+    folder: Path,
+    languages: list[str],
+    in_c: pd.DataFrame | None = None,
+) -> Pipeline:
+    """Compare with the command; to the last bit where no function of C's library comes in.
+
+    `in_c` is what C gets of the table where it is not the same.
+    """
     pipeline = load(str(model))
     rows = write(frame, folder / "rows.parquet")
     want = predicted(model, rows, pipeline)
@@ -112,7 +121,9 @@ def check(model: Path, frame: pd.DataFrame, folder: Path, languages: list[str]) 
     # A sine may be rounded to another float, which weights of the network then multiply.
     tolerance = {"rtol": 1e-5, "atol": 1e-6} if has_circles(pipeline) else {"rtol": 1e-13}
     for language in languages:
-        firsts, shares = compiled(folder / "net.c", pipeline, language)(frame)
+        firsts, shares = compiled(folder / "net.c", pipeline, language)(
+            frame if in_c is None else in_c
+        )
         values = want[pipeline.target.name]
         if not pipeline.target.classes:
             scale = pipeline.target.scale
@@ -161,6 +172,30 @@ def test_models_of_tables_in_one_translation_unit(
         alone = compiled(tmp_path / f"{name}.c", pipeline, "C")(frame)
         for got, want in zip(together, alone, strict=True):
             np.testing.assert_array_equal(got, want)
+
+
+def test_dates_and_times_as_people_write_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    n = 300
+    seconds = rng.integers(1_500_000_000, 1_700_000_000, n).astype(float) // 60 * 60
+    of_day = rng.integers(0, 1440, n) * 60.0
+    made = pd.DataFrame({"day": seconds, "opened": of_day, "a": rng.normal(size=n)})
+    made.loc[:5, "day"] = np.nan
+    made.loc[3:9, "opened"] = np.nan
+    written = made.assign(
+        day=pd.to_datetime(made["day"], unit="s").dt.strftime("%d/%m/%Y %H:%M"),
+        opened=pd.to_datetime(made["opened"], unit="s").dt.strftime("%H:%M"),
+        y=np.sin(made["opened"].fillna(0) / 86400 * 2 * np.pi) + made["a"] + seconds / 1e8,
+    )
+    model = train(written, tmp_path)
+    pipeline = check(model, written.drop(columns="y"), tmp_path, ["C", "C++"], in_c=made)
+    assert [step.kind for step in pipeline.encoding.steps.values()] == ["date", "date", "numeric"]
+    text = (tmp_path / "net.c").read_text(encoding="ascii")
+    assert 'double day; /* "day": seconds since 1970-01-01 (UTC) */' in text
+    assert 'double opened; /* "opened": seconds since midnight */' in text
+    comment = " ".join(text.partition(" */")[0].split())
+    assert '(days since midnight of "opened", or ' in comment
+    assert 'sine of 2 pi * seconds since midnight of "opened" / 86400.0' in comment
 
 
 def table_without_dates(n: int = 400) -> pd.DataFrame:

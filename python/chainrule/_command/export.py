@@ -130,7 +130,7 @@ def _as_onnx(found: Exportable, options: ExportOptions) -> Made:
             (
                 "missing values",
                 "NaN in numbers and dates, the empty text in texts; dates are seconds since "
-                "1970-01-01 (UTC), true and false are 1 and 0",
+                "1970-01-01 (UTC), times of day since midnight, true and false are 1 and 0",
             )
         )
     content = proto.SerializeToString()
@@ -179,7 +179,7 @@ def _as_c(found: Exportable, options: ExportOptions) -> Made:
             (
                 "missing values",
                 "NaN in numbers and dates, NULL and the empty text in texts; dates are seconds "
-                "since 1970-01-01 (UTC), true and false are 1 and 0",
+                "since 1970-01-01 (UTC), times of day since midnight, true and false are 1 and 0",
             ),
         ]
     label = "function" if found.pipeline is None else "of the network"

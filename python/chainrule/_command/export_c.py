@@ -22,7 +22,7 @@ from chainrule._command.encoding import (
     Step,
 )
 from chainrule._command.errors import UsageError, quoted
-from chainrule._command.exportable import name_text
+from chainrule._command.exportable import name_text, origin_text
 from chainrule._command.pipeline import Pipeline, probabilities
 from chainrule._command.source import Column
 from chainrule._command.target import Target
@@ -207,7 +207,7 @@ def _whole(step: Step) -> str:
     if isinstance(step, CategoryStep):
         return "text in UTF-8"
     if isinstance(step, DateStep):
-        return "seconds since 1970-01-01 (UTC)"
+        return f"seconds since {origin_text(step)}"
     return "1 if true, 0 if false" if step.kind == "boolean" else "number"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import chainrule as cr
 from chainrule._command import pipeline as pipelines
+from chainrule._command.dates import is_time
 from chainrule._command.encoding import LIMIT, PERIODS, CategoryStep, DateStep, NumberStep, Step
 from chainrule._command.errors import UsageError, require
 from chainrule._command.lines import check_path
@@ -17,7 +18,15 @@ from chainrule._files.model import KIND as MLP_KIND
 from chainrule._files.model import unpack_model
 from chainrule.exchange._onnx_estimator import loss_of
 
-__all__ = ["Exportable", "feature_texts", "load", "missing_text", "name_text", "output_texts"]
+__all__ = [
+    "Exportable",
+    "feature_texts",
+    "load",
+    "missing_text",
+    "name_text",
+    "origin_text",
+    "output_texts",
+]
 
 _ESTIMATORS = ("classifier", "regressor")
 
@@ -151,13 +160,19 @@ def _step_texts(name: str, step: Step) -> list[str]:
         ]
         return [*texts, f"1 if {name} is anything else, else 0"] if step.rare else texts
     assert isinstance(step, DateStep)
-    days = f"days since 1970-01-01 of {name}"
+    origin = origin_text(step)
+    days = f"days since {origin.removesuffix(' (UTC)')} of {name}"
     texts = [] if step.trend is None else _number_texts(days, name, step.trend)
     for circle in step.circles:
         period = PERIODS[circle]
-        turn = f"2 pi * seconds since 1970-01-01 (UTC) of {name} / {period!r}"
+        turn = f"2 pi * seconds since {origin} of {name} / {period!r}"
         texts += [f"{function} of {turn}, or 0 if missing" for function in ("sine", "cosine")]
     return texts
+
+
+def origin_text(step: DateStep) -> str:
+    """Say since when the seconds of a column count."""
+    return "midnight" if is_time(step.date_format) else "1970-01-01 (UTC)"
 
 
 def _number_texts(value: str, name: str, step: NumberStep) -> list[str]:

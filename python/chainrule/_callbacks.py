@@ -11,6 +11,7 @@ import numpy as np
 
 from . import _arguments
 from ._checkpoint import Checkpoint
+from ._repr import number
 
 if TYPE_CHECKING:
     from ._history import History
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ._training import Trainer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Progress:
     """Where a training stands; what callbacks are called with.
 
@@ -62,6 +63,19 @@ class Progress:
     validation_score: float | None
     learning_rate: float
     seconds: float
+
+    def __repr__(self) -> str:
+        shown = {
+            "epoch": f"{self.epoch}/{self.epochs}",
+            "step": self.step,
+            "loss": number(self.loss),
+        }
+        if self.validation_loss is not None:
+            shown["validation loss"] = number(self.validation_loss)
+        if self.validation_score is not None:
+            shown["validation score"] = number(self.validation_score)
+        shown["learning rate"] = number(self.learning_rate)
+        return f"<Progress: {', '.join(f'{name} {value}' for name, value in shown.items())}>"
 
 
 class Callback:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._errors import not_installed
+from ._repr import number
 
 if TYPE_CHECKING:
     from ._evaluation import Evaluation
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """The course of a training; each list has one item for each epoch.
 
@@ -115,8 +116,28 @@ class History:
         known = [(value, epoch) for epoch, value in enumerate(values, 1) if not math.isnan(value)]
         return min(known)[1] if known else None
 
+    def __repr__(self) -> str:
+        n_epochs = len(self.loss)
+        parts = [f"{n_epochs:,} epoch{'' if n_epochs == 1 else 's'}"]
+        last = (
+            ("loss", self.loss),
+            ("validation loss", self.validation_loss),
+            ("validation score", self.validation_score),
+        )
+        parts += [f"{name} {number(values[-1])}" for name, values in last if values]
+        if self.best_epoch is not None:
+            parts.append(f"best epoch {self.best_epoch:,}")
+        if self.stop_reason is not None:
+            parts.append(f"ended by {self.stop_reason}")
+        return f"<History: {', '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        from . import _html  # for notebooks alone
+
+        return _html.history_html(self)
+
     def plot(self, ax: Any = None) -> Any:
-        """Draw the losses over the epochs; needs Matplotlib.
+        """Draw the losses over the epochs, and scores by an axis on the right; needs Matplotlib.
 
         Parameters
         ----------
@@ -126,7 +147,7 @@ class History:
         Returns
         -------
         matplotlib.axes.Axes
-            The axes drawn on.
+            The axes of the losses.
 
         Raises
         ------
@@ -147,7 +168,21 @@ class History:
             ax.axvline(self.best_epoch, color="0.6", linestyle=":", label="best epoch")
         ax.set_xlabel("epoch")
         ax.set_ylabel("loss")
-        ax.legend()
+        handles, labels = ax.get_legend_handles_labels()
+        if self.validation_score:
+            right = ax.twinx()
+            right.plot(epochs, self.validation_score, color="C2", label="validation score")
+            right.set_ylabel("score")
+            handles, labels = (
+                both + more
+                for both, more in zip(
+                    (handles, labels), right.get_legend_handles_labels(), strict=True
+                )
+            )
+            # The axis drawn last covers the legends of others.
+            right.legend(handles, labels, loc="center right")
+        else:
+            ax.legend()
         return ax
 
 

@@ -71,7 +71,7 @@ def as_activation(value: str | Activation, argument: str = "activation") -> Acti
     return Activation(_arguments.one_of(value, _core.activations(), argument))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dense:
     """A layer: x W + b, then normalization, activation and dropout, each where asked for.
 
@@ -123,6 +123,31 @@ class Dense:
             _arguments.one_of(self.initializer, _core.initializers(), "initializer")
         for field, value in values.items():
             object.__setattr__(self, field, value)
+
+    def __repr__(self) -> str:
+        return self._in_words(self.initializer)
+
+    def _in_words(self, initializer: str | None = None) -> str:
+        """Return the code that makes the layer; by default without its usual initializer."""
+        activation = as_activation(self.activation)
+        plain = as_activation(activation.name) == activation
+        initializer = initializer or (
+            None if replace(self, initializer=None).resolved() == self else self.initializer
+        )
+        options = {
+            "activation": repr(activation.name if plain else activation),
+            "dropout": repr(self.dropout),
+            "norm": repr(self.norm),
+            "bias": repr(self.bias),
+            "initializer": repr(initializer),
+        }
+        usual = ("'identity'", "0.0", "None", "True", "None")
+        shown = [
+            f"{name}={text}"
+            for (name, text), default in zip(options.items(), usual, strict=True)
+            if text != default
+        ]
+        return f"Dense({', '.join([str(self.out_features), *shown])})"
 
     def resolved(self) -> Dense:
         """Return this layer with its initializer chosen."""

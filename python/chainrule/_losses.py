@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _arguments, _core, _validation
 from ._loss import Loss, listed
+from ._repr import of_fields
 from ._scores import Accuracy, Determination
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Quantile(Loss):
 
     levels: Sequence[float] = (0.5,)
     name: ClassVar[str] = "quantile"
+    __repr__ = of_fields
 
     def __post_init__(self) -> None:
         levels = _arguments.numbers_tuple(self.levels, "levels", above=0.0, below=1.0)
@@ -185,6 +187,7 @@ class CrossEntropy(Loss):
     class_weight: Sequence[float] | None = None
     name: ClassVar[str] = "cross_entropy"
     largest_target: ClassVar[float | None] = None
+    __repr__ = of_fields
 
     def __post_init__(self) -> None:
         smoothing = _arguments.number(

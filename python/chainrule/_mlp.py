@@ -129,6 +129,11 @@ class MLP(Network):
         self.recipe: dict[str, Any] | None = None
         self._trainer: Trainer | None = None
 
+    def _repr_html_(self) -> str:
+        from . import _html  # for notebooks alone
+
+        return _html.model_html(self)
+
     def initialize(self, seed: int | None = None) -> None:
         """Draw all parameters anew and forget running statistics, those of inputs, and training.
 

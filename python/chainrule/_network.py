@@ -14,6 +14,7 @@ from ._layers import Dense, Standardize
 from ._lock import TrainingLock
 from ._losses import as_loss
 from ._precision import as_precision
+from ._repr import network_code
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -59,9 +60,7 @@ class Network:
         self._forward_count = 0
 
     def __repr__(self) -> str:
-        layers = ", ".join(map(repr, self._items()))
-        precision = "" if self.precision == self.dtype.name else f", precision='{self.precision}'"
-        return f"MLP([{layers}], dtype='{self.dtype}', seed={self.seed}{precision})"
+        return network_code(self, is_abridged=True)
 
     @property
     def precision(self) -> str:

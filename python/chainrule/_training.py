@@ -13,6 +13,7 @@ from ._errors import DIVERGED, DivergenceError
 from ._history import History
 from ._loop import Loop, Plan, PlateauSchedule
 from ._optimizers import LBFGS
+from ._repr import abridged
 from ._scale import warn_of_scale
 from ._schedules import ReduceOnPlateau
 from ._settings import Settings
@@ -143,6 +144,21 @@ class Trainer:
         self._core.precision = self.precision
         self.warns_of_scale = True  # the estimators, which know names of columns, do it themselves
         self._core.threads = n_threads
+
+    def __repr__(self) -> str:
+        model = self.model
+        widths = [model.in_features, *(layer.out_features for layer in model.layers)]
+        network = abridged([str(width) for width in widths], 60).replace(", ", "-")
+        return (
+            f"<Trainer of MLP {network}: {type(self.loss).__name__}, "
+            f"{type(self.optimizer).__name__}, "
+            f"{self.epoch:,} epochs, {self.step_count:,} steps>"
+        )
+
+    def _repr_html_(self) -> str:
+        from . import _html  # for notebooks alone
+
+        return _html.trainer_html(self)
 
     @property
     def threads(self) -> int | None:

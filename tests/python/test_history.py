@@ -97,6 +97,15 @@ def test_plot(rng):
     assert ax.get_xlabel() == "epoch"
     _, other = plt.subplots()
     assert history.plot(other) is other
+    # Scores have an axis of their own, on the right.
+    (right,) = {*other.figure.axes} - {other}
+    (score,) = right.get_lines()
+    assert score.get_ydata().tolist() == history.validation_score
+    assert right.get_ylabel() == "score"
+    labels = [text.get_text() for text in right.get_legend().get_texts()]
+    assert labels == ["training", "validation", "best epoch", "validation score"]
+    _, without = fit(rng)
+    assert len(without.plot().figure.axes) == 1
     assert cr.History().plot().get_xlabel() == "epoch"
     plt.close("all")
 

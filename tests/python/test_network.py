@@ -148,11 +148,27 @@ def test_copies_are_independent(how, dtype, rng):
 def test_repr_says_it_all():
     model = cr.MLP([2, cr.Dense(3, "relu"), 1], seed=5, dtype="float64")
     text = repr(model)
-    assert text.startswith("MLP([2, Dense(out_features=3, activation=Activation('relu'), ")
+    assert text == "MLP([2, Dense(3, activation='relu'), Dense(1)], dtype='float64', seed=5)"
     assert text.endswith("dtype='float64', seed=5)")
     again = eval(text, {name: getattr(cr, name) for name in ("MLP", "Dense", "Activation")})
     assert again.layers == model.layers
     assert same_bits(again.parameters, model.parameters)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        cr.Dense(3),
+        cr.Dense(3, "relu", 0.5, "layer", False, "zeros"),
+        cr.Dense(3, cr.Activation("leaky_relu", negative_slope=0.2)).resolved(),
+        cr.Dense(3, "selu", initializer="orthogonal"),
+    ],
+)
+def test_the_repr_of_a_layer_makes_it_again(layer):
+    names = {"Dense": cr.Dense, "Activation": cr.Activation}
+    assert eval(repr(layer), names) == layer
+    model = cr.MLP([2, layer, 1])
+    assert eval(repr(model), {**names, "MLP": cr.MLP}).layers == model.layers
 
 
 @pytest.mark.parametrize("activation", _core.activations())

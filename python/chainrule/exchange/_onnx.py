@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _arguments, _core
 from .._errors import not_installed
+from .._repr import network_code
 from ._onnx_graph import Graph, add_labels, add_network, add_probabilities, class_labels
 from ._parts import require_model
 
@@ -212,7 +213,7 @@ def model_proto(
         ir_version=helper.find_min_ir_version_for(opsets),
     )
     helper.set_model_props(
-        proto, {"chainrule_version": _core.__version__, "chainrule_model": repr(model)}
+        proto, {"chainrule_version": _core.__version__, "chainrule_model": network_code(model)}
     )
     onnx.checker.check_model(proto, full_check=True)
     return proto

@@ -13,13 +13,12 @@ from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted
 
 from .._losses import BinaryCrossEntropy, CrossEntropy
 from ._base import BaseMLP
-from ._labels import LabelTargets, distinct
+from ._labels import LabelTargets
 from ._link import Link
+from ._plain import checked_classes, plain
 
 if TYPE_CHECKING:
     from .._callbacks import EarlyStopping
@@ -123,7 +122,7 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
     precision : {"float32", "bf16x6", "bf16x3", "bf16", "auto"}, optional
         Of the products of matrices of a float32 network, see :class:`chainrule.MLP`; by default
         ``"float32"``. float64 has ``"float64"`` alone. Predictions are in that of the last fit;
-        `partial_fit` with another one begins anew with optimizer and `history_`.
+        `partial_fit` with another one begins anew with the optimizer.
     standardize : bool or "auto", default=False
         Standardize the features in the network, which then has a layer
         :class:`chainrule.Standardize`: with "auto" if a fit would else raise a
@@ -158,7 +157,8 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
     model_ : MLP
         The network, whose outputs are logits.
     history_ : History
-        Losses, scores, learning rates and times of the last training.
+        Losses, scores, learning rates and times of the last training: of a `partial_fit`, that
+        of its one epoch.
 
     Examples
     --------
@@ -290,6 +290,8 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         ValueError, TypeError
             For arguments that are not as described, and when weights cease to be finite; with
             ``early_stopping=True`` that is a ConvergenceWarning.
+        RuntimeError
+            When the estimator is being fitted already, by another thread or around a callback.
         """
         self._fit(
             X,
@@ -313,7 +315,8 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         X, y, sample_weight
             See :meth:`fit`; y need not have all classes.
         classes : array-like of shape (n_classes,), optional
-            All classes; needed by the first call, unless y is multilabel.
+            All classes; needed by the first call, unless y is multilabel. Later ones may repeat
+            them.
 
         Returns
         -------
@@ -322,21 +325,12 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
 
         Raises
         ------
-        ValueError, TypeError
+        ValueError, TypeError, RuntimeError
             See :meth:`fit`.
         """
-        if not hasattr(self, "classes_"):
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            if not type_of_target(y).startswith("multilabel"):
-                self._is_multilabel = self._sparse_targets = False
-                self.classes_, _ = distinct(np.asarray(classes))
-        elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
-            raise ValueError(
-                f"classes must be those of the last call to fit or partial_fit, {self.classes_}, "
-                f"got {classes}"
-            )
-        self._fit(X, y, sample_weight, incremental=True)
+        if classes is not None:
+            classes = checked_classes(classes)
+        self._fit(X, y, sample_weight, incremental=True, classes=classes)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -352,15 +346,16 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         ndarray of shape (n_samples,) or (n_samples, n_labels)
             Classes, or indicators (sparse when those of the fit were).
         """
-        outputs = self._outputs(X)
-        if self._is_multilabel:
+        whole = self._whole()
+        outputs, classes = whole._outputs(X), whole.classes_
+        if whole._is_multilabel:
             indicators = (outputs > 0).astype(int)
-            return csr_matrix(indicators) if self._sparse_targets else indicators
+            return csr_matrix(indicators) if whole._sparse_targets else indicators
         if outputs.shape[1] > 1:
-            return self.classes_[outputs.argmax(axis=1)]
-        if len(self.classes_) == 1:
-            return np.repeat(self.classes_, len(outputs))
-        return self.classes_[(outputs[:, 0] > 0).astype(int)]
+            return classes[outputs.argmax(axis=1)]
+        if len(classes) == 1:
+            return np.repeat(classes, len(outputs))
+        return classes[(outputs[:, 0] > 0).astype(int)]
 
     def predict_proba(self, X: Any) -> Floats:
         """Predict the probability of each class.
@@ -373,10 +368,14 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Columns as in `classes_`; each in [0, 1], rows add up to 1 but for multilabel y.
+            Columns as in `classes_`; each in [0, 1], rows add up to 1 but for multilabel y, to the
+            rounding of the dtype. :meth:`numpy.random.Generator.choice` takes a row as it is. What
+            wants a sum as exact as that of float64, such as `multinomial`, takes
+            ``p / p.sum(axis=1, keepdims=True, dtype=numpy.float64)``.
         """
-        outputs = self._outputs(X)
-        return self._link().probabilities(outputs)
+        whole = self._whole()
+        probabilities: Floats = whole._link().probabilities(whole._outputs(X))
+        return probabilities
 
     def predict_log_proba(self, X: Any) -> Floats:
         """Predict the logarithm of the probability of each class.
@@ -391,8 +390,28 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         ndarray of shape (n_samples, n_classes)
             ``log(predict_proba(X))``, with its digits where a probability is too small for one.
         """
-        outputs = self._outputs(X)
-        return self._link().log_probabilities(outputs)
+        whole = self._whole()
+        logarithms: Floats = whole._link().log_probabilities(whole._outputs(X))
+        return logarithms
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Compute the accuracy: the share of rows whose classes, or labels, are all right.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            True labels, as :meth:`fit` takes them.
+        sample_weight : array-like of shape (n_samples,), optional
+            A weight for each row.
+
+        Returns
+        -------
+        float
+            The accuracy, in [0, 1].
+        """
+        return float(super().score(X, plain(y, "y"), sample_weight))
 
     def input_gradient(self, X: Any, target: Any = None) -> Floats:
         """Compute the gradient of a class's probability with respect to the features.
@@ -417,10 +436,10 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         RuntimeError
             When another thread computes a gradient of this estimator.
         """
-        check_is_fitted(self)
-        column = self._column(target)
-        link = self._link()
-        return self._input_gradient(X, lambda outputs: link.gradient(outputs, column))
+        whole = self._whole()
+        column, link = whole._column(target), whole._link()
+        gradient: Floats = whole._input_gradient(X, lambda outputs: link.gradient(outputs, column))
+        return gradient
 
     def _link(self) -> Link:
         return Link(self.out_activation_ == "softmax", self._is_multilabel)

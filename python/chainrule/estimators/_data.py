@@ -7,16 +7,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import is_regressor
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_array, check_consistent_length
 
 from .. import _arguments
-from .._evaluation import Dataset
+from .._evaluation import Dataset, block_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
+    from .._mlp import MLP
     from .._typing import Floats
+
+# Of the rows of a sparse matrix that are dense at a time.
+_DENSE_BYTES = 2**22
 
 
 class Rows(NamedTuple):
@@ -39,7 +46,8 @@ class Rows(NamedTuple):
         targets = self.targets
         if targets.dtype.kind == "f":
             targets = targets.astype(dtype, copy=False).reshape(len(targets), -1)
-        return Dataset(self.x, targets, self.weights)
+        x: Any = SparseRows(self.x) if issparse(self.x) else self.x
+        return Dataset(x, targets, self.weights)
 
     def split(
         self,
@@ -64,9 +72,62 @@ class Rows(NamedTuple):
         return Rows(*training, *none), Rows(*held_out, *none)
 
 
-def dtypes(value: Any) -> Any:
+class SparseRows:
+    """Sparse features of an evaluation set; what is taken out of them is dense."""
+
+    def __init__(self, x: Any) -> None:
+        self._x = x
+        self.shape = x.shape
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: slice) -> Floats:
+        dense: Floats = self._x[rows].toarray(order="C")
+        return dense
+
+
+def rows_at_a_time(model: MLP, x: Any) -> int:
+    """Return how many rows of x, dense or not, go through a network at a time."""
+    n_rows: int = block_rows(model)
+    if isinstance(x, np.ndarray):
+        return n_rows
+    bytes_of_row: int = x.shape[1] * model.dtype.itemsize
+    return min(n_rows, max(1, _DENSE_BYTES // bytes_of_row))
+
+
+def dense_blocks(X: Any, model: MLP) -> Iterator[tuple[slice, Floats]]:
+    """Yield blocks of the rows of X, dense, with where they are."""
+    step = rows_at_a_time(model, X)
+    for start in range(0, X.shape[0], step):
+        rows = slice(start, start + step)
+        block = X[rows]
+        yield rows, block.toarray(order="C") if issparse(block) else block
+
+
+def dtypes(value: Any, X: Any) -> Any:
     """Return what X is converted to: the parameter `dtype`, or what it is, float64 if neither."""
-    return (np.float64, np.float32) if value is None else _arguments.float_dtype(value)
+    if value is not None:
+        return _arguments.float_dtype(value)
+    return np.float32 if _is_float32_table(X) else (np.float64, np.float32)
+
+
+def _is_float32_table(X: Any) -> bool:
+    """Whether all columns of a table are of float32, of types other than NumPy's."""
+    columns = getattr(X, "dtypes", None)
+    if columns is None or isinstance(X, np.ndarray):
+        return False
+    names = {str(getattr(column, "numpy_dtype", column)).lower() for column in columns}
+    return names == {"float32"}
+
+
+def is_constant(rows: Rows, estimator: Any) -> bool:
+    """Whether a regression's targets, of the rows that count, are one value in each column."""
+    if not is_regressor(estimator):
+        return False
+    counts = slice(None) if rows.weights is None else rows.weights > 0
+    targets = rows.targets[counts]
+    return bool((targets == targets[:1]).all())
 
 
 def row_weights(value: Any, X: Any, argument: str = "sample_weight") -> Floats | None:
@@ -113,19 +174,29 @@ def evaluation_sets(
             f"eval_sample_weight must hold one array for each of the {len(pairs)} evaluation sets, "
             f"got {len(weights)}"
         )
-    return [
+    sets = [
         _evaluation_set(estimator, X, y, weight, dtype, f"[{i}]")
         for i, ((X, y), weight) in enumerate(zip(pairs, weights, strict=True))
     ]
+    # The core evaluates the last one, and takes dense rows alone.
+    x: Any = sets[-1].x
+    if issparse(x):
+        sets[-1] = sets[-1]._replace(x=x.toarray(order="C"))
+    return sets
 
 
 def _evaluation_set(
     estimator: Any, X: Any, y: Any, weight: Any, dtype: np.dtype[Any], place: str
 ) -> Rows:
-    checked = estimator._features(X, dtype)
-    x = checked.toarray(order="C") if issparse(checked) else checked
+    """Check one set; sparse features stay sparse."""
+    x = estimator._features(X, dtype)
+    argument = f"eval_set{place}[1]"
     y = check_array(
-        y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name=f"eval_set{place}[1]"
+        estimator._plain_targets(y, argument),
+        accept_sparse="csr",
+        ensure_2d=False,
+        dtype=None,
+        input_name=argument,
     )
     check_consistent_length(x, y)
     targets = estimator._read_evaluation_targets(y)

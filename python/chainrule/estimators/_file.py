@@ -23,6 +23,8 @@ from .._files.recipe import to_fields
 from .._files.trainer import FIELDS, MOST, pack_trainer, unpack_trainer
 from .._losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Poisson, Quantile
 from .._training import Trainer
+from ._sharing import refuse_in_training, snapshot
+from ._state import attach, take_in
 from ._values import pack_array, pack_value, unpack_array, unpack_value
 
 if TYPE_CHECKING:
@@ -49,13 +51,15 @@ _OUT_ACTIVATIONS = {"classifier": ("softmax", "logistic"), "regressor": ("identi
 def save(estimator: Any, path: object) -> None:
     """Write an estimator's file; see the method."""
     _arguments.path(path)
-    check_is_fitted(estimator, "model_")
+    refuse_in_training(estimator, "save")
+    whole = snapshot(estimator)
+    check_is_fitted(whole, "model_")
     # What an estimator refuses to be fitted with, `load` would refuse as well.
-    estimator._validate_params()
-    model = estimator.model_
+    whole._validate_params()
+    model = whole.model_
     with model._lock.hold("save"):
-        estimator._synchronize()
-        container.write(path, _kind(estimator), *_packed(estimator, model))
+        take_in(whole)
+        container.write(path, _kind(whole), *_packed(whole, model))
 
 
 def load(cls: type[Any], path: object) -> Any:
@@ -179,7 +183,7 @@ def unpack(cls: type[Any], contents: container.Contents) -> Any:
     estimator.n_features_in_ = model.in_features
     estimator.n_outputs_ = model.out_features
     estimator.n_layers_ = len(model.layers) + 1
-    estimator._attach(model)
+    attach(estimator, model)
     estimator._trainer = trainer
     if history is not None:
         estimator.history_ = history

@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from .._losses import BinaryCrossEntropy, CrossEntropy
 from ._base import BaseMLP
+from ._plain import distinct, plain
 from ._recipe import Objective
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from .._evaluation import Dataset
     from .._typing import Floats
+    from ._data import Rows
 
 
 class LabelTargets(BaseMLP):
@@ -29,19 +31,34 @@ class LabelTargets(BaseMLP):
 
     # --- targets ---------------------------------------------------------------------------------
 
-    def _read_targets(self, y: Any, incremental: bool, is_first: bool) -> npt.NDArray[Any]:
+    def _plain_targets(self, y: Any, argument: str) -> Any:
+        return plain(y, argument)
+
+    def _read_targets(
+        self, y: Any, classes: Any, incremental: bool, is_first: bool
+    ) -> npt.NDArray[Any]:
         y, is_multilabel = self._checked_labels(y, warn=True)
         present, numbers = (None, None) if is_multilabel else distinct(y)
-        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+        if is_first:
+            if incremental and classes is None and not is_multilabel:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
             self._is_multilabel = is_multilabel
             self._sparse_targets = issparse(y)
-            self.classes_ = np.arange(y.shape[1]) if present is None else present
+            if present is None:
+                self.classes_ = np.arange(y.shape[1])
+            else:
+                self.classes_ = present if classes is None else classes
+        elif classes is not None and not np.array_equal(self.classes_, classes):
+            raise ValueError(
+                f"classes must be those of the last call to fit or partial_fit, {self.classes_}, "
+                f"got {classes}"
+            )
         elif is_multilabel != self._is_multilabel:
             raise ValueError("y must be of the kind of the fit that goes on: labels or indicators")
         elif self.warm_start and present is not None and set(present) != set(self.classes_):
             raise ValueError(
-                "warm_start can only be used where y has the same classes as in the previous "
-                f"call to fit: {self.classes_}, got {present}"
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {self.classes_}, `y` has {present}"
             )
         return self._encode(y, present, numbers, "y")
 
@@ -112,7 +129,24 @@ class LabelTargets(BaseMLP):
         weights: npt.NDArray[np.float64] = compute_sample_weight(self.class_weight, y)
         return weights
 
+    def _hold_out(self, rows: Rows, random_state: np.random.RandomState) -> tuple[Rows, Rows]:
+        labels = self._stratify(rows.targets)
+        try:
+            return rows.split(self.validation_fraction, random_state, labels)
+        except ValueError as error:
+            if labels is None:
+                raise
+            numbers = labels.ravel().astype(np.intp)
+            is_rare = np.bincount(numbers, minlength=len(self.classes_)) < 2
+            if not is_rare.any():
+                raise
+            raise ValueError(
+                f"{error} In the labels of y: {self.classes_[is_rare].tolist()}. early_stopping "
+                "holds out rows of each class"
+            ) from None
+
     def _stratify(self, targets: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+        """Return by what a validation split is stratified."""
         if self._is_multilabel:
             return None
         labels = targets.argmax(axis=1) if targets.ndim == 2 and targets.shape[1] > 1 else targets
@@ -124,7 +158,8 @@ class LabelTargets(BaseMLP):
             np.bincount(labels).min() < 2 or not n_classes <= n_held_out <= len(labels) - n_classes
         ):
             return None
-        return np.asarray(labels)
+        # As scikit-learn has them, whose message on a rare one shows the bool.
+        return np.asarray(labels, bool if n_classes <= 2 and labels.ndim == 2 else None)
 
     # --- loss ------------------------------------------------------------------------------------
 
@@ -162,12 +197,3 @@ class LabelTargets(BaseMLP):
         else:
             right = outputs.argmax(axis=1) == data.targets.argmax(axis=1)
         return float(np.average(right, weights=data.weights))
-
-
-def distinct(y: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
-    """Return the sorted distinct labels, and for each row which of them it has.
-
-    Texts become NumPy's, whatever held them: scikit-learn's `classes_` are such.
-    """
-    present, numbers = np.unique(y, return_inverse=True)
-    return (np.array(present.tolist()) if present.dtype == object else present), numbers

@@ -10,12 +10,12 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from .. import _arguments, _core
 from .._loss import Loss
 from .._losses import LOSSES, MSE, GaussianNLL, Poisson, Quantile, as_loss
 from ._base import BaseMLP
+from ._plain import present
 from ._recipe import Objective
 from ._scaling import TargetScale, target_scale
 
@@ -119,7 +119,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
     precision : {"float32", "bf16x6", "bf16x3", "bf16", "auto"}, optional
         Of the products of matrices of a float32 network, see :class:`chainrule.MLP`; by default
         ``"float32"``. float64 has ``"float64"`` alone. Predictions are in that of the last fit;
-        `partial_fit` with another one begins anew with optimizer and `history_`.
+        `partial_fit` with another one begins anew with the optimizer.
     standardize : bool or "auto", default=False
         Standardize the features in the network, which then has a layer
         :class:`chainrule.Standardize`: with "auto" if a fit would else raise a
@@ -149,7 +149,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
     best_loss_ : float or None
         The lowest of them; None with `early_stopping`. Not with ``"lbfgs"``.
     validation_scores_, best_validation_score_ : list of float or None, float or None
-        R^2 of the held-out rows by epoch, and the best; None without `early_stopping`.
+        R^2 of the held-out rows by epoch, and the best; the loss with its sign changed where
+        R^2 says nothing, for held-out targets that are constant and for quantiles. None without
+        `early_stopping`.
     evals_result_ : dict
         Loss and score of each evaluation set by epoch: ``{"validation_0": {"loss": [...],
         "score": [...]}}``. Only after a fit with an `eval_set`.
@@ -157,7 +159,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         The network, whose outputs are predictions
         (their logarithm for ``"poisson"``).
     history_ : History
-        Losses, scores, learning rates and times of the last training.
+        Losses, scores, learning rates and times of the last training: of a `partial_fit`, that
+        of its one epoch.
 
     Examples
     --------
@@ -249,7 +252,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
 
     # --- targets and loss ------------------------------------------------------------------------
 
-    def _read_targets(self, y: Any, incremental: bool, is_first: bool) -> npt.NDArray[Any]:
+    def _plain_targets(self, y: Any, argument: str) -> Any:
+        present(y, argument)  # scikit-learn makes them numbers
+        return y
+
+    def _read_targets(
+        self, y: Any, classes: Any, incremental: bool, is_first: bool
+    ) -> npt.NDArray[Any]:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         n_targets = 1 if y.ndim == 1 else y.shape[1]
@@ -339,6 +348,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         ValueError, TypeError
             For arguments that are not as described, and when weights cease to be finite; with
             ``early_stopping=True`` that is a ConvergenceWarning.
+        RuntimeError
+            When the estimator is being fitted already, by another thread or around a callback.
         """
         self._fit(
             X,
@@ -367,7 +378,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
 
         Raises
         ------
-        ValueError, TypeError
+        ValueError, TypeError, RuntimeError
             See :meth:`fit`.
         """
         self._fit(X, y, sample_weight, incremental=True)
@@ -394,15 +405,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         ValueError
             For `return_std` with another loss.
         """
-        check_is_fitted(self)
-        loss = self._trainer.loss if self._trainer else self._loss()
+        whole = self._whole()
+        loss = whole._trainer.loss if whole._trainer else whole._loss()
         is_gaussian = isinstance(loss, GaussianNLL)
         if return_std and not is_gaussian:
             raise ValueError(f"return_std must be False unless loss is 'gaussian_nll', got {loss}")
-        outputs: npt.NDArray[Any] = self._outputs(X)
+        outputs: npt.NDArray[Any] = whole._outputs(X)
         if isinstance(loss, Quantile) and len(loss.levels) > 1:
             outputs = outputs.reshape(len(outputs), -1, len(loss.levels))
-        elif self.out_activation_ == "exp":
+        elif whole.out_activation_ == "exp":
             outputs = _exp(outputs)
         if not is_gaussian:
             return outputs[:, 0] if outputs.shape[1] == 1 else outputs
@@ -434,15 +445,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         RuntimeError
             When another thread computes a gradient of this estimator.
         """
+        whole = self._whole()
 
         def of_outputs(outputs: Floats) -> Floats:
             column = _arguments.integer(target, "target", 0, outputs.shape[1] - 1)
             gradient: Floats = np.zeros_like(outputs)
-            is_rate = self.out_activation_ == "exp"
+            is_rate = whole.out_activation_ == "exp"
             gradient[:, column] = _exp(outputs)[:, column] if is_rate else 1
             return gradient
 
-        return self._input_gradient(X, of_outputs)
+        gradient: Floats = whole._input_gradient(X, of_outputs)
+        return gradient
 
 
 def _exp(x: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -8,12 +8,81 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from sklearn.utils.validation import check_array
+
 from .. import _core
 from .._layers import Activation, Dense, Standardize
 from .._mlp import MLP
 from .._training import Trainer
 
 _LIVE = ("model_", "coefs_", "intercepts_", "_views", "_trainer")
+# What fits make. A fit that begins anew leaves none of an earlier one.
+_FITTED = (
+    *_LIVE,
+    *("n_features_in_", "feature_names_in_", "n_outputs_", "n_layers_", "out_activation_"),
+    *("classes_", "_is_multilabel", "_sparse_targets", "_n_targets"),
+    *("n_iter_", "t_", "history_", "evals_result_", "loss_", "loss_curve_", "best_loss_"),
+    *("validation_scores_", "best_validation_score_", "_no_improvement_count"),
+)
+
+GivenWeights = tuple[Any, Any]
+
+
+def forget(estimator: Any) -> None:
+    """Drop what fits have made."""
+    for name in _FITTED:
+        vars(estimator).pop(name, None)
+
+
+# --- weights as attributes -----------------------------------------------------------------------
+
+
+def attach(estimator: Any, model: MLP) -> None:
+    """Give an estimator its network, with the views of the weights that scikit-learn has."""
+    estimator.model_ = model
+    views = model.weights, tuple(bias for bias in model.biases if bias is not None)
+    estimator._views = views
+    estimator.coefs_, estimator.intercepts_ = map(list, views)
+
+
+def given_weights(estimator: Any) -> GivenWeights | None:
+    """Return the weights and biases that an estimator without a network was given, if any."""
+    given = getattr(estimator, "coefs_", None), getattr(estimator, "intercepts_", None)
+    if given == (None, None):
+        return None
+    if None in given:
+        raise ValueError("coefs_ and intercepts_ must be given together")
+    return given
+
+
+def take_in(estimator: Any) -> bool:
+    """Take in arrays that were put in the place of those in `coefs_` and `intercepts_`.
+
+    Returns whether there were any; nothing is written unless all are right.
+    """
+    new = []
+    for name, views in zip(("coefs_", "intercepts_"), estimator._views, strict=True):
+        arrays = getattr(estimator, name)
+        if len(arrays) != len(views):
+            raise ValueError(f"{name} must hold {len(views)} arrays, got {len(arrays)}")
+        for i, (array, view) in enumerate(zip(arrays, views, strict=True)):
+            if array is not view:
+                what = f"{name}[{i}]"
+                checked = check_array(array, ensure_2d=False, dtype=view.dtype, input_name=what)
+                if checked.shape != view.shape:
+                    raise ValueError(
+                        f"{what} must be of shape {view.shape}, got shape {checked.shape}"
+                    )
+                new.append((view, checked))
+    for view, checked in new:
+        view[:] = checked
+    if new:
+        estimator.coefs_, estimator.intercepts_ = map(list, estimator._views)
+    return bool(new)
+
+
+# --- states --------------------------------------------------------------------------------------
 
 
 def pack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
@@ -21,26 +90,31 @@ def pack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
     state = dict(state)
     if not hasattr(estimator, "model_"):
         return state
-    estimator._synchronize()
+    take_in(estimator)
     for name in _LIVE:
         state.pop(name, None)
-    state["_network"] = pack_network(estimator.model_)
     trainer = estimator._trainer
+    n_steps = trainer and trainer.step_count
+    state["_network"] = pack_network(estimator.model_)
     state["_training"] = None if trainer is None else pack_training(trainer)
+    if isinstance(state.get("loss_curve_"), list):
+        # Of an online training this alone grows: 8 bytes for each epoch, and 9 as a list.
+        state["loss_curve_"] = np.array(state["loss_curve_"], np.float64)
+    if trainer is not None and trainer.step_count != n_steps:
+        raise RuntimeError("a copy or a pickle must wait: another thread is training this model")
     return state
 
 
 def unpack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
     """Put the compiled parts of a packed state into the estimator; return the rest."""
-    state = {
-        "precision": None,
-        "standardize": False,
-        **state,
-    }  # which states of earlier versions lack
+    # Which states of earlier versions lack.
+    state = {"precision": None, "standardize": False, **state}
+    if isinstance(state.get("loss_curve_"), np.ndarray):
+        state["loss_curve_"] = state["loss_curve_"].tolist()
     network = state.pop("_network", None)
     training = state.pop("_training", None)
     if network is not None:
-        estimator._attach(unpack_network(network))
+        attach(estimator, unpack_network(network))
         estimator._trainer = None
         if training is not None:
             estimator._trainer = unpack_training(estimator.model_, training)

@@ -39,6 +39,8 @@ class NumpyMLP:
     ----------
     parameters, gradient : ndarray, shape (n_parameters,)
         Flat; for each layer weight, bias, scale and shift, those that it has.
+    input_statistics : tuple of ndarray, shape (in_features,), or None
+        Means of the inputs and 1 / their deviations, which standardize them.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class NumpyMLP:
     ):
         widths = [in_features] + [options.out_features for options in layers]
         self.in_features, self.out_features = in_features, widths[-1]
+        self.input_statistics: tuple[np.ndarray, np.ndarray] | None = None
         self.layers = [
             DenseLayer(options, width, index)
             for index, (options, width) in enumerate(zip(layers, widths, strict=False))
@@ -89,6 +92,10 @@ class NumpyMLP:
                 n = layer.options.out_features
                 layer.running_mean[:], layer.running_variance[:] = running[:n], running[n : 2 * n]
                 running = running[2 * n :]
+        if model.input_statistics is not None:
+            network.input_statistics = tuple(
+                v.astype(network.parameters.dtype) for v in model.input_statistics
+            )
         return network
 
     @property
@@ -120,6 +127,9 @@ class NumpyMLP:
         self, X: np.ndarray, *, training: bool = False, masks: Masks | None = None, step: int = 0
     ) -> np.ndarray:
         """Return outputs in a buffer of the last layer, which the next call overwrites."""
+        if self.input_statistics is not None:
+            mean, factor = self.input_statistics
+            X = (X - mean) * factor
         for layer in self.layers:
             X = layer.forward(X, training, masks, step)
         return X
@@ -128,6 +138,8 @@ class NumpyMLP:
         """Write ``gradient``; consumes ``grad`` and what the last forward pass kept."""
         for layer in reversed(self.layers):
             grad = layer.backward(grad, need_input or layer.index > 0)
+        if need_input and self.input_statistics is not None:
+            grad *= self.input_statistics[1]
         return grad
 
     def predict(self, X: np.ndarray, batch_size: int = 1024) -> np.ndarray:

@@ -48,7 +48,8 @@ class DivergenceError(ArithmeticError):
         verb = "are" if self.what in ("parameters", "statistics") else "is"
         return (
             f"the {self.what} {verb} not finite in {where}; the model keeps the parameters of the "
-            "step before. Try a lower learning rate, clip_norm=1.0, or inputs of about unit size"
+            "step before. Try a lower learning rate, clip_norm=1.0, or inputs of about unit size, "
+            "as Standardize() makes them"
         )
 
 

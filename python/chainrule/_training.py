@@ -343,13 +343,13 @@ class Trainer:
         if is_first and self.warns_of_scale:
             warn_of_scale(model, self.loss, data)
         with model._lock.hold("fit"), model._lock.fit_once():
+            if resumed is None and not model._network.is_ready:
+                model._network.standardize(data.x)
             bar = Bar(progress, n_steps)
             first_epoch = self._core.epoch
             if resumed is not None:
                 resumed.restore(self)
                 first_epoch = resumed.first_epoch
-            if not model._network.is_ready:
-                model._network.standardize(data.x)
             plan = Plan(
                 training=data,
                 validation=validation,

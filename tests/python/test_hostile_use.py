@@ -121,6 +121,7 @@ def test_lbfgs_goes_on_where_it_was(problem):
     np.testing.assert_array_equal(whole.parameters, parts.parameters)
 
 
+@pytest.mark.filterwarnings("ignore::chainrule.ScaleWarning")
 def test_lbfgs_says_when_the_line_search_failed(problem):
     x, y = problem
     history = cr.MLP([3, 4, 1]).fit(x * 1e15, y, loss="mse", optimizer=cr.LBFGS())
@@ -140,6 +141,7 @@ def test_lbfgs_ends_where_no_direction_points_downhill():
     assert history.stop_reason == "line_search"
 
 
+@pytest.mark.filterwarnings("ignore::chainrule.ScaleWarning")
 def test_batch_statistics_that_overflow_end_the_fit(problem):
     x, y = problem
     model = cr.MLP([3, 4, 1], norm="batch")

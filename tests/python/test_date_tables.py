@@ -135,6 +135,24 @@ def test_few_words_beside_times_are_words(tmp_path: Path) -> None:
     assert found.notes == []
 
 
+def test_dates_times_and_decimal_commas_in_one_file(tmp_path: Path) -> None:
+    """As the air quality of an Italian town has them; 2,6 is no day, and 18.00.00 no number."""
+    rows = [
+        f"{10 + i // 24}/03/2004;{i % 24:02}.00.00;{i % 9},{i % 7};{i * 7 % 40}\n"
+        for i in range(200)
+    ]
+    path = tmp_path / "t.csv"
+    path.write_text("Date;Time;CO;y\n" + "".join(rows))
+    with pytest.raises(UsageError, match="line 2, column 'CO': '0,0' is text in a column of decim"):
+        read_table(str(path), "y", Choices())
+    found = read_table(str(path), "y", Choices(ignore=("CO",)))
+    assert found.columns["Date"].date_format == "%d/%m/%Y"
+    assert found.columns["Time"].date_format == "%H.%M.%S"
+    moments = found.columns["Date"].values + found.columns["Time"].values
+    np.testing.assert_array_equal(np.diff(moments), 3600)
+    assert moments[0] == days("2004-03-10")[0]
+
+
 # --- numbers -------------------------------------------------------------------------------------
 
 

@@ -352,6 +352,20 @@ def test_a_warm_start_begins_with_the_weights_of_the_last_fit(rng):
     np.testing.assert_allclose(model.predict(X), before, rtol=1e-3)
 
 
+@pytest.mark.parametrize("choice", [True, False])
+def test_a_fit_that_goes_on_keeps_the_layer(choice):
+    X, y = StandardScaler().fit_transform(WINE.data), WINE.target
+    model = fitted(MLPClassifier(**CALL, standardize=choice, warm_start=True), X, y)
+    fitted(model.set_params(standardize="auto"), X, y)
+    assert (model.model_.input_layer is not None) is choice
+    before = model.model_.parameters.copy()
+    model.set_params(standardize=not choice)
+    for goes_on in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match=f"standardize must be {choice} or 'auto'"):
+            goes_on(X, y)
+    assert same_bits(model.model_.parameters, before)
+
+
 @pytest.mark.parametrize("loss", ["squared_error", "gaussian_nll"])
 def test_what_is_kept_predicts_the_same(loss, tmp_path, rng):
     X, _, y = regression(rng)

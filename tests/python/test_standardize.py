@@ -359,12 +359,12 @@ def test_threads_predict_at_once(variant):
 
 
 def test_ctrl_c_in_the_pass_over_the_rows(rng):
-    # Zeros cost no memory until they are read: 2^30 elements take seconds.
-    X = np.zeros((2**24, 64), np.float32)
+    # Zeros cost no memory until they are read: 2^29 elements take a second.
+    X = np.zeros((2**23, 64), np.float32)
     model = cr.MLP([64, cr.Standardize(), 1])
 
     def interrupt():
-        time.sleep(0.2)
+        time.sleep(0.1)
         signal.raise_signal(signal.SIGINT)
 
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)

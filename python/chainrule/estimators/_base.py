@@ -270,6 +270,12 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
                 "hidden_layer_sizes and the number of outputs must be those of the fit that goes "
                 f"on, {present}, got {expected}"
             )
+        has_layer = self.model_.input_layer is not None
+        if self.standardize != "auto" and bool(self.standardize) != has_layer:
+            raise ValueError(
+                f"standardize must be {has_layer} or 'auto', as in the fit that goes on, "
+                f"got {self.standardize}"
+            )
 
     def _check_solver(self) -> bool:
         if self.optimizer is None and self.solver == "lbfgs":

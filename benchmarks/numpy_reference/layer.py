@@ -172,9 +172,9 @@ class DenseLayer:
         else:
             standardize_backward(grad, self.normalized, self.inverse_deviation, self.norm_axis)
 
-    def update_running_statistics(self) -> None:
-        """Mix the statistics of the last training batch into the running ones."""
+    def update_running_statistics(self, share: float) -> None:
+        """Mix the statistics of the last training batch into the running ones, by its share."""
         mean, variance = self.batch_statistics
         unbiased = self.batch_size / max(1, self.batch_size - 1)
-        self.running_mean += 0.1 * (mean[0] - self.running_mean)
-        self.running_variance += 0.1 * (unbiased * variance[0] - self.running_variance)
+        self.running_mean += 0.1 * share * (mean[0] - self.running_mean)
+        self.running_variance += 0.1 * share * (unbiased * variance[0] - self.running_variance)

@@ -196,11 +196,16 @@ class NumpyMLP:
                 gradient += l2 * parameters
         return value
 
-    def update_running_statistics(self) -> None:
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether a layer normalizes over the rows of a batch."""
+        return any(layer.norm_axis == 0 for layer in self.layers)
+
+    def update_running_statistics(self, share: float = 1.0) -> None:
         """Let batch normalization remember the statistics of the last training batch."""
         for layer in self.layers:
             if layer.norm_axis == 0:
-                layer.update_running_statistics()
+                layer.update_running_statistics(share)
 
     def fit(self, X: np.ndarray, y: np.ndarray, *, loss: Loss, optimizer, **options) -> list[float]:
         """Train; the options are those of ``NumpyTrainer`` and of its ``fit``."""

@@ -1,5 +1,6 @@
 """The training loop of the reference."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -50,13 +51,14 @@ class NumpyTrainer:
         self.clip_norm, self.clip_value = clip_norm, clip_value
         self.masks = masks or RandomMasks(seed)
         self.seed = seed
-        self.epoch = self.step_count = 0
+        self.epoch = self.step_count = self.whole_batch = 0
         decayed = [parameters for parameters, _ in model.blocks(penalize_biases)]
         self.optimizer = optimizer.bind(model.parameters, model.gradient, decayed)
 
     def step(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
         """One step on one batch; the loss before it."""
         dtype = self.model.parameters.dtype
+        self.whole_batch = max(self.whole_batch, len(X))
         return self._step(np.asarray(X, dtype), as_targets(y, self.loss, dtype), sample_weight)
 
     def fit(
@@ -83,18 +85,24 @@ class NumpyTrainer:
         callback : callable, optional
             ``callback(epoch, loss)`` is called after each epoch; returning True ends the fit.
         """
-        X = np.asarray(X, self.model.parameters.dtype)
+        model = self.model
+        X = np.asarray(X, model.parameters.dtype)
         y = as_targets(y, self.loss, X.dtype)
         order = order or (lambda epoch: _shuffled(self.seed, epoch, len(X)))
-        batch_size = min(batch_size, len(X))
-        X_buffer = np.empty((batch_size, X.shape[1]), X.dtype)
-        y_buffer = np.empty((batch_size, *y.shape[1:]), y.dtype)
+        batch_size = self.whole_batch = min(batch_size, len(X))
+        starts = [*range(0, len(X), batch_size)]
+        if len(starts) > 1 and len(X) - starts[-1] < 2 and model.has_batch_norm:
+            del starts[-1]  # a row alone has no variance, and goes with the batch before
+        bounds = [*starts, len(X)]
+        n_rows = max(end - start for start, end in itertools.pairwise(bounds))
+        X_buffer = np.empty((n_rows, X.shape[1]), X.dtype)
+        y_buffer = np.empty((n_rows, *y.shape[1:]), y.dtype)
         losses = []
         for _ in range(epochs):
             rows = order(self.epoch)
             total = 0.0
-            for start in range(0, len(rows), batch_size):
-                batch = rows[start : start + batch_size]
+            for start, end in itertools.pairwise(bounds):
+                batch = rows[start:end]
                 # mode="clip" spares np.take a copy that guards `out` against a bad index.
                 X_batch = np.take(X, batch, axis=0, out=X_buffer[: len(batch)], mode="clip")
                 y_batch = np.take(y, batch, axis=0, out=y_buffer[: len(batch)], mode="clip")
@@ -121,7 +129,7 @@ class NumpyTrainer:
             penalize_biases=self.penalize_biases,
             **{name: share * strength for name, strength in self.penalties.items()},
         )
-        self.model.update_running_statistics()
+        self.model.update_running_statistics(len(X) / self.whole_batch)
         if self.clip_norm:
             norm = float(np.sqrt(np.vdot(gradient, gradient)))
             if norm + 1e-6 > self.clip_norm:

@@ -165,12 +165,18 @@ void register_mlp(py::module_& module, const char* name) {
                 throw std::domain_error("X must give finite batch statistics, got an overflow");
               }
               std::copy_n(outputs, y.size(), y.data);
-              self.mlp.commit_running_statistics(self.workspace);
+              self.mlp.commit_running_statistics(self.workspace, 1);
               return 0;
             });
             self.input_rows = rows.rows;
           },
           "x"_a.noconvert(), "training"_a, "step"_a, "out"_a.noconvert(), "threads"_a)
+      .def("forget_forward",
+           [](Model& self) {
+             const InUse<T> use(self);
+             self.input_rows = 0;
+             self.input = Array<T>(std::vector<py::ssize_t>{0, 0});
+           })
       .def(
           "backward",
           [](Model& self, const Array<T>& grad_output, OptionalArray<T> grad_x, int threads) {

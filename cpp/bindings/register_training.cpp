@@ -65,8 +65,9 @@ RunResult run_interruptible(BoundTrainer<T>& self, const Function& function) {
   self.model.precision = self.trainer.precision();
   self.trainer.interrupt().begin(signal_poll());
   const RunResult result = compute(function);
+  const bool is_stopped = self.trainer.interrupt().is_stopped();
   self.trainer.interrupt().end();
-  if (result.status == RunStatus::kInterrupted) throw py::error_already_set();
+  if (is_stopped) throw py::error_already_set();
   return result;
 }
 
@@ -146,8 +147,16 @@ void register_trainer(py::module_& module, const char* name) {
           "learning_rate", [](const Bound& self) { return self.trainer.learning_rate(); },
           [](Bound& self, double rate) { self.trainer.set_learning_rate(rate); })
       .def_property("lbfgs_memory", lbfgs_memory<T>, set_lbfgs_memory<T>)
-      .def_property_readonly("penalty_sum",
-                             [](const Bound& self) { return self.trainer.penalty_sum; })
+      .def_property(
+          "progress",
+          [](const Bound& self) {
+            const EpochProgress& p = self.trainer.progress;
+            return py::make_tuple(p.rows, p.steps, p.loss_sum, p.weight_sum, p.penalty_sum);
+          },
+          [](Bound& self, const std::tuple<int64_t, int64_t, double, double, double>& value) {
+            const auto& [rows, steps, loss_sum, weight_sum, penalty_sum] = value;
+            self.trainer.progress = {rows, steps, loss_sum, weight_sum, penalty_sum};
+          })
       .def_property_readonly("evaluations",
                              [](const Bound& self) { return self.trainer.evaluations; })
       .def_property_readonly(
@@ -165,15 +174,28 @@ void register_trainer(py::module_& module, const char* name) {
              const OptionalArray<T>& sample_weight) {
             const Dataset<T> data = dataset_of(self, x, targets, sample_weight);
             const Batch<T> batch{data.x, data.rows, data.targets};
-            return run_interruptible(self, [&] { return self.trainer.step(batch); });
+            const RunResult result =
+                run_interruptible(self, [&] { return self.trainer.step(batch); });
+            return py::make_tuple(status_name(result.status), result.loss);
           },
           "x"_a.noconvert(), "targets"_a, "sample_weight"_a.noconvert())
+      .def(
+          "batch_count",
+          [](const Bound& self, int64_t rows, int64_t batch_size) {
+            return self.trainer.batch_count(rows, batch_size);
+          },
+          "rows"_a, "batch_size"_a)
       .def(
           "bind",
           [](Bound& self, const Array<T>& x, const py::array& targets,
              const OptionalArray<T>& sample_weight, int64_t batch_size, bool shuffle,
              int64_t total_epochs) {
             const Dataset<T> data = dataset_of(self, x, targets, sample_weight);
+            const int64_t place = self.trainer.progress.rows;
+            if (place < 0 || place > data.rows) {
+              throw py::value_error("progress must be within the rows of X, " +
+                                    std::to_string(data.rows) + ", got " + std::to_string(place));
+            }
             const InUse<T> use(self.model);
             self.trainer.bind(data, batch_size, shuffle, total_epochs);
             self.x = x;
@@ -193,9 +215,15 @@ void register_trainer(py::module_& module, const char* name) {
       .def(
           "run",
           [](Bound& self, int64_t max_steps) {
-            return run_interruptible(self, [&] { return self.trainer.run(max_steps); });
+            const RunResult result =
+                run_interruptible(self, [&] { return self.trainer.run(max_steps); });
+            return py::make_tuple(status_name(result.status), result.steps);
           },
-          "max_steps"_a);
+          "max_steps"_a)
+      .def("finish_epoch", [](Bound& self) {
+        const InUse<T> use(self.model);
+        self.trainer.finish_epoch();
+      });
 }
 
 template <class T>
@@ -254,12 +282,6 @@ void register_training(py::module_& module) {
            "name"_a, "learning_rate"_a, "values"_a);
   module.def("schedule_value", learning_rate, "spec"_a, "step"_a, "steps_per_epoch"_a,
              "total_steps"_a);
-  py::class_<RunResult>(module, "RunResult")
-      .def_readonly("steps", &RunResult::steps)
-      .def_readonly("loss_sum", &RunResult::loss_sum)
-      .def_readonly("weight_sum", &RunResult::weight_sum)
-      .def_property_readonly("status",
-                             [](const RunResult& self) { return status_name(self.status); });
   register_trainer<float>(module, "Trainer32");
   register_trainer<double>(module, "Trainer64");
   register_optimizer_step<float>(module);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from . import _arguments
@@ -12,17 +12,19 @@ from . import _arguments
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Write a training to a file between epochs, to go on from there when the process was killed.
+    """Write a training to a file, to go on from there when the process was killed.
 
     Given to :meth:`MLP.fit` among its `callbacks`. The file has all that the rest of the training
     depends on: parameters, running statistics, the optimizer's state, counts of steps and epochs,
-    schedule, early stopping with the best parameters so far, history; not the data, of which it
+    the place in the epoch, schedule, early stopping with the best parameters so far, history; not
+    the data, of which it
     has a checksum, and nothing of other callbacks, which are called before it is written. It is
     replaced as :meth:`MLP.save` says: killed at any moment, the process leaves a whole file.
 
-    A checkpoint is written at the end of an epoch, when `every_epochs` and `every_seconds` have
-    both passed since the last one, and at the end of the last epoch. A fit that ends in the middle
-    of an epoch (by an exception, by Ctrl-C, by a callback after a step) leaves the one before.
+    A checkpoint is written at the end of an epoch when `every_epochs` have passed since the last
+    one, and after a step whose number is a multiple of `every_steps`; neither before
+    `every_seconds` have passed. One more is written when the fit ends, by itself or by a callback.
+    A fit that an exception or Ctrl-C ends leaves the one before.
 
     Among the `callbacks` of an estimator it is written too, but no estimator resumes it: MLP.fit
     does, as docs/files.md says. What an estimator's `save` writes goes on by `partial_fit`.
@@ -36,6 +38,9 @@ class Checkpoint:
     every_seconds : float, optional
         Seconds from one checkpoint to the next, at least 0; for epochs that are shorter than it
         takes to write.
+    every_steps : int, optional
+        Write within epochs too, whenever the number of steps taken is a multiple of this, at least
+        1; for epochs that take long.
 
     See Also
     --------
@@ -72,18 +77,22 @@ class Checkpoint:
     path: str | os.PathLike[str]
     every_epochs: int = 1
     every_seconds: float | None = None
+    every_steps: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", _arguments.path(self.path))
         every = _arguments.integer(self.every_epochs, "every_epochs", 1)
         object.__setattr__(self, "every_epochs", every)
+        if self.every_steps is not None:
+            steps = _arguments.integer(self.every_steps, "every_steps", 1)
+            object.__setattr__(self, "every_steps", steps)
         if self.every_seconds is not None:
             seconds = _arguments.number(self.every_seconds, "every_seconds", minimum=0.0)
             object.__setattr__(self, "every_seconds", seconds)
 
 
 class CheckpointWriter:
-    """Writes the checkpoints of one fit when they are due.
+    """Says when the checkpoints of one fit are due.
 
     Parameters
     ----------
@@ -91,26 +100,43 @@ class CheckpointWriter:
         The files.
     epoch : int
         Epochs that are completed when the fit begins.
-    save : callable
-        Writes the training, as it is, to a path.
     """
 
-    def __init__(
-        self, checkpoints: Iterable[Checkpoint], epoch: int, save: Callable[[str], None]
-    ) -> None:
-        self._save = save
+    def __init__(self, checkpoints: Iterable[Checkpoint], epoch: int) -> None:
         began = time.monotonic()
         self._last = dict.fromkeys(checkpoints, (epoch, began))
         # Callbacks may change the folder that relative paths begin with.
         self._paths = {checkpoint: os.path.abspath(checkpoint.path) for checkpoint in self._last}
 
-    def epoch_end(self, epoch: int, *, is_last: bool) -> None:
-        """Write what is due after an epoch."""
-        for checkpoint, (last_epoch, last_time) in self._last.items():
-            passed = time.monotonic() - last_time
-            is_due = epoch - last_epoch >= checkpoint.every_epochs and (
-                checkpoint.every_seconds is None or passed >= checkpoint.every_seconds
+    def steps_until_due(self, step: int) -> int | None:
+        """Return after how many steps more one is due within an epoch; None: never."""
+        every = (checkpoint.every_steps for checkpoint in self._last)
+        return min((n - step % n for n in every if n is not None), default=None)
+
+    def within_epoch(self, step: int) -> list[str]:
+        """Return the paths to write to after a step that does not end an epoch."""
+        due = [c for c in self._last if _is_multiple(step, c.every_steps) and self._has_rested(c)]
+        for checkpoint in due:
+            self._last[checkpoint] = (self._last[checkpoint][0], time.monotonic())
+        return [self._paths[checkpoint] for checkpoint in due]
+
+    def at_epoch_end(self, epoch: int, step: int, *, is_last: bool) -> list[str]:
+        """Return the paths to write to after an epoch, or after the step that ends the fit."""
+        due = []
+        for checkpoint, (last_epoch, _) in self._last.items():
+            is_due = epoch - last_epoch >= checkpoint.every_epochs or _is_multiple(
+                step, checkpoint.every_steps
             )
-            if is_due or is_last:
-                self._save(self._paths[checkpoint])
-                self._last[checkpoint] = (epoch, time.monotonic())
+            if is_last or (is_due and self._has_rested(checkpoint)):
+                due.append(checkpoint)
+        for checkpoint in due:
+            self._last[checkpoint] = (epoch, time.monotonic())
+        return [self._paths[checkpoint] for checkpoint in due]
+
+    def _has_rested(self, checkpoint: Checkpoint) -> bool:
+        every = checkpoint.every_seconds
+        return every is None or time.monotonic() - self._last[checkpoint][1] >= every
+
+
+def _is_multiple(step: int, every: int | None) -> bool:
+    return every is not None and step % every == 0

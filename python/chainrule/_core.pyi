@@ -214,6 +214,7 @@ class _Mlp:
     # training: batch statistics (committed to the running ones) and dropout masks of `step`;
     # keeps x and the activations for backward
 
+    def forget_forward(self) -> None: ...  # lets go of its x
     def backward(
         self, grad_output: Floats, grad_x: Floats | None, threads: int
     ) -> None: ...  # writes gradient
@@ -238,28 +239,17 @@ class Mlp64(_Mlp): ...
 
 # --- training ------------------------------------------------------------------------------------
 
-class RunResult:
-    @property
-    def steps(self) -> int: ...  # steps done in this call
-    @property
-    def loss_sum(self) -> float: ...  # sum over the steps of loss * weight
-    @property
-    def weight_sum(self) -> float: ...
-    @property
-    def status(
-        self,
-    ) -> Literal[
-        "running",
-        "epoch_end",
-        "converged",
-        "line_search",
-        "loss",
-        "gradient",
-        "parameters",
-        "statistics",
-    ]: ...
-
-    # the last four: what was not finite; the step was not taken
+# What ended a run; with the last four something was not finite, and the step was not taken.
+Status: TypeAlias = Literal[
+    "running",
+    "epoch_end",
+    "converged",
+    "line_search",
+    "loss",
+    "gradient",
+    "parameters",
+    "statistics",
+]
 
 class _Trainer:
     def __init__(
@@ -281,6 +271,11 @@ class _Trainer:
     step_count: int  # steps taken
     learning_rate: float  # of the last step
     learning_rate_scale: float  # multiplies the schedule (reduce-on-plateau)
+    progress: tuple[int, int, float, float, float]
+
+    # the place in the epoch after the completed ones: rows passed, steps taken, and over these
+    # steps the sums of loss * weight, of weight, and of penalty * weight (0 for L-BFGS)
+
     lbfgs_memory: tuple[Floats, Floats, npt.NDArray[np.float64]] | None
 
     # only L-BFGS has it: changes of parameters and of gradients, each (pairs, n_parameters), oldest
@@ -290,14 +285,13 @@ class _Trainer:
     precision: str
 
     @property
-    def penalty_sum(self) -> float: ...  # of the epoch: of penalty * weight; not of L-BFGS
-    @property
     def evaluations(self) -> int: ...  # of the loss by L-BFGS
     @property
     def states(self) -> list[Floats | None]: ...  # writable views of the optimizer's buffers
     def step(
         self, x: Floats, targets: Floats | Labels, sample_weight: Floats | None
-    ) -> RunResult: ...
+    ) -> tuple[Status, float]: ...  # and the mean loss of the batch
+    def batch_count(self, rows: int, batch_size: int) -> int: ...  # of an epoch
     def bind(
         self,
         x: Floats,
@@ -306,12 +300,14 @@ class _Trainer:
         batch_size: int,
         shuffle: bool,
         total_epochs: int,
-    ) -> None: ...  # keeps the arrays; the next run starts an epoch at its first batch
+    ) -> None: ...  # keeps the arrays; the next run goes on from the place in `progress`
     def unbind(self) -> None: ...
-    def run(self, max_steps: int) -> RunResult: ...
+    def run(self, max_steps: int) -> tuple[Status, int]: ...
 
-    # up to max_steps steps of the current epoch, or to its end, without the GIL; raises
-    # KeyboardInterrupt (weights: those of the last complete step)
+    # up to max_steps steps of the current epoch, or to the end of its rows, and how many these
+    # were; without the GIL; raises KeyboardInterrupt (weights: those of the last complete step)
+
+    def finish_epoch(self) -> None: ...  # counts it; the next run starts another
 
 class Trainer32(_Trainer): ...
 class Trainer64(_Trainer): ...

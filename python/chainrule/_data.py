@@ -32,7 +32,8 @@ def dataset(
     targets = loss.targets(y, model.dtype, len(x), model.out_features, names[1])
     weights = _validation.sample_weights(sample_weight, model.dtype, len(x), names[2])
     _validation.require_some_weight(weights, names[2])
-    return Dataset(x, targets, weights)
+    # Views: whoever has the arrays may set their shapes in place while they are in use.
+    return Dataset(x.view(), targets.view(), weights)
 
 
 def given_validation(model: MLP, loss: Loss, validation_data: Any) -> Dataset:

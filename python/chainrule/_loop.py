@@ -1,4 +1,8 @@
-"""The loop over epochs: the epochs themselves run in C++, everything between them is here."""
+"""The loop over epochs: the epochs themselves run in C++, everything between them is here.
+
+A fit may end at any line, by Ctrl-C: the place in an epoch is kept by the core until the epoch is
+recorded, and what a recorded epoch changes besides is decided before it is recorded.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,6 @@ from ._callbacks import Callbacks, EarlyStopping, Plateau, Progress
 from ._checkpoint import CheckpointWriter
 from ._errors import DIVERGED, DivergenceError
 from ._evaluation import Dataset, Evaluation, block_rows, evaluate
-from ._schedules import ReduceOnPlateau
 
 if TYPE_CHECKING:
     from ._files.checkpoint import Training
@@ -27,6 +30,7 @@ class Plan:
     training: Dataset
     validation: Dataset | None
     batch_size: int
+    steps_per_epoch: int
     epochs: int
     shuffle: bool
     early_stopping: EarlyStopping | None
@@ -37,27 +41,13 @@ class Plan:
     resumed: Training | None
     call: dict[str, Any] | None  # for checkpoints
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches of an epoch; the last may be short."""
-        return -(-len(self.training.x) // self.batch_size)
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a recorded epoch changes, besides the history."""
 
-class PlateauSchedule:
-    """The part of :class:`ReduceOnPlateau` that depends on the course of the training."""
-
-    def __init__(self, schedule: ReduceOnPlateau) -> None:
-        self._schedule = schedule
-        self.plateau = Plateau(schedule.min_delta)
-
-    def scale(self, loss: float, scale: float) -> float:
-        """Return by what to multiply the learning rate after an epoch with this loss."""
-        self.plateau.update(loss)
-        if self.plateau.epochs < self._schedule.patience:
-            return scale
-        self.plateau.epochs = 0
-        lowest = self._schedule.min_learning_rate / self._schedule.learning_rate
-        return max(scale * self._schedule.factor, lowest)
+    epoch: int  # epochs completed with it
+    plateau: tuple[tuple[float, int], float] | None  # its state and the scale of the rate
 
 
 class Best:
@@ -96,28 +86,24 @@ class Loop:
 
     def __init__(self, trainer: Trainer, plan: Plan) -> None:
         self._trainer = trainer
-        self._core = trainer._core
+        self._training = trainer._state
+        self._core = self._training.core
         self._plan = plan
         self._history = trainer.history
         self._last_epoch = plan.first_epoch + plan.epochs
-        self._unrecorded = self._core.epoch - len(self._history.loss)
         self._best: Best | None = None
         if plan.early_stopping is not None:
             self._best = Best(plan.early_stopping, trainer.model)
             if plan.resumed is not None:
                 plan.resumed.restore_best(self._best)
-        self._checkpoints = CheckpointWriter(
-            plan.callbacks.checkpoints, self._core.epoch, self._save
-        )
-        self._lowest: float | None = None  # loss of the history's best epoch
+        self._checkpoints = CheckpointWriter(plan.callbacks.checkpoints, self._core.epoch)
         self._block = block_rows(trainer.model)
         self._began = time.perf_counter()
         # Of the present epoch.
-        self._loss_sum = self._weight_sum = 0.0
-        self._steps = 0
+        self._loss: float | None = None  # once it is recorded
         self._validation: Evaluation | None = None
+        self._outcome: Outcome | None = None
         self._epoch_number = self._core.epoch
-        self._is_between_epochs = True
         self._reason: str | None = None  # why the training ends
 
     def run(self) -> None:
@@ -125,17 +111,21 @@ class Loop:
         plan = self._plan
         self._history.stop_reason = None
         threads_of_steps = self._core.threads
+        n_recorded = len(self._history.loss)
         try:
             self._core.threads = plan.threads
             self._core.bind(*plan.training, plan.batch_size, plan.shuffle, self._last_epoch)
             self._reason = self._finished()
             while self._reason is None:
+                n_recorded = len(self._history.loss)
+                self._outcome = None
                 self._reason = self._epoch()
-                if self._is_between_epochs:
-                    self._checkpoints.epoch_end(self._core.epoch, is_last=self._reason is not None)
+                is_last = self._reason is not None
+                self._write(self._checkpoints.at_epoch_end(*self._counts(), is_last=is_last))
             plan.bar.complete()
         except BaseException:
-            self._forget_unrecorded()
+            if self._history.trim() > n_recorded:
+                self._take_effect()
             raise
         finally:
             self._core.unbind()
@@ -150,10 +140,13 @@ class Loop:
         resumed, history = self._plan.resumed, self._history
         if resumed is None:
             return None
-        if resumed.ended_by_callback:
-            # A callback that ended it for want of time may now let it go on.
-            if history.loss:
-                self._loss_sum, self._weight_sum = history.loss[-1], 1.0
+        # A callback that ended it for want of time may now let it go on.
+        if resumed.ended_by_callback and self._core.progress[1]:
+            self._epoch_number += 1
+            if self._plan.callbacks.step_end(self._core.step_count, self._state):
+                return "callback"
+        elif resumed.ended_by_callback:
+            self._loss = history.loss[-1] if history.loss else None
             if self._plan.validation is not None and history.validation_loss:
                 score = history.validation_score[-1] if history.validation_score else None
                 self._validation = Evaluation(history.validation_loss[-1], score)
@@ -163,38 +156,35 @@ class Loop:
             return "early_stopping"
         return "epochs" if self._core.epoch >= self._last_epoch else None
 
-    def _save(self, path: str) -> None:
+    def _counts(self) -> tuple[int, int]:
+        return self._core.epoch, self._core.step_count
+
+    def _write(self, paths: list[str]) -> None:
+        if not paths:
+            return
         from ._files import checkpoint
 
         assert self._plan.call is not None
-        checkpoint.write(
-            path,
-            self._trainer,
-            self._plan.call,
-            first_epoch=self._plan.first_epoch,
-            ended_by_callback=self._reason == "callback",
-            best=self._best,
-        )
-
-    def _forget_unrecorded(self) -> None:
-        # An interrupt can come between the end of an epoch and its record, or within that.
-        n_epochs = self._history.trim()
-        self._core.epoch = min(self._core.epoch, n_epochs + self._unrecorded)
+        for path in paths:
+            checkpoint.write(
+                path,
+                self._trainer,
+                self._plan.call,
+                first_epoch=self._plan.first_epoch,
+                ended_by_callback=self._reason == "callback",
+                best=self._best,
+            )
 
     def _epoch(self) -> str | None:
-        """Run an epoch; return why the training ends with it, or None."""
-        epoch = self._epoch_number = self._core.epoch + 1
-        self._loss_sum = self._weight_sum = 0.0
-        self._steps = 0
-        self._validation = None
-        began = time.perf_counter()
+        """Run an epoch, or the rest of one; return why the training ends with it, or None."""
+        core, history = self._core, self._history
+        epoch = self._epoch_number = core.epoch + 1
+        self._loss = self._validation = None
         ending = self._run_steps()
-        seconds = time.perf_counter() - began
-        self._is_between_epochs = ending != "callback"
         # Without a step there is an epoch to record only if there is no other.
-        if ending == "callback" or (self._steps == 0 and self._history.loss):
+        if ending == "callback" or (core.progress[1] == 0 and history.loss):
             return ending
-        loss = self._loss()
+        loss = self._mean_loss()
         if self._plan.validation is not None:
             self._validation = evaluate(
                 self._trainer.model,
@@ -203,14 +193,17 @@ class Loop:
                 self._block,
                 self._plan.threads,
             )
-        self._history.record(
+        self._outcome = self._decide(loss, is_complete=ending is None)
+        history.record(
             loss=loss,
             validation=self._validation,
-            learning_rate=self._core.learning_rate,
-            seconds=seconds,
-            steps=self._steps,
+            learning_rate=core.learning_rate,
+            seconds=self._training.epoch_seconds,
+            steps=core.progress[1],
         )
-        stops = self._judge(epoch, loss)
+        self._loss = loss
+        self._take_effect()
+        stops = self._stops_early(epoch, loss)
         self._plan.bar.show(self._state)
         with self._plan.bar.aside():
             stops_by_callback = self._plan.callbacks.epoch_end(self._state)
@@ -227,50 +220,60 @@ class Loop:
             pieces = (
                 plan.steps_per_epoch,
                 plan.callbacks.steps_until_due(core.step_count),
+                self._checkpoints.steps_until_due(core.step_count),
                 plan.bar.steps_until_due(plan.steps_per_epoch),
             )
-            result = core.run(min(piece for piece in pieces if piece is not None))
-            self._loss_sum += result.loss_sum
-            self._weight_sum += result.weight_sum
-            self._steps += result.steps
-            plan.bar.advance(result.steps)
-            status = result.status
+            began = time.perf_counter()
+            try:
+                status, steps = core.run(min(piece for piece in pieces if piece is not None))
+            finally:
+                self._training.epoch_seconds += time.perf_counter() - began
+            plan.bar.advance(steps)
             if status in DIVERGED:
-                raise DivergenceError(status, self._epoch_number, self._steps + 1)
-            if result.steps and plan.callbacks.is_due(core.step_count):
+                raise DivergenceError(status, self._epoch_number, core.progress[1] + 1)
+            if steps and plan.callbacks.is_due(core.step_count):
                 with plan.bar.aside():
                     stops = plan.callbacks.step_end(core.step_count, self._state)
                 if stops:
                     return "callback"
             if status != "running":
                 return status if status in ("converged", "line_search") else None
+            self._write(self._checkpoints.within_epoch(core.step_count))
 
-    def _judge(self, epoch: int, loss: float) -> bool:
-        """Let early stopping and the schedule see the epoch; return whether to stop."""
+    def _decide(self, loss: float, *, is_complete: bool) -> Outcome:
+        """Return what the epoch will change, once it is recorded."""
+        schedule, core = self._training.plateau_schedule, self._core
         watched = loss if self._validation is None else self._validation.loss
-        plateau = self._trainer._plateau_schedule
-        if plateau is not None:
-            self._core.learning_rate_scale = plateau.scale(watched, self._core.learning_rate_scale)
+        return Outcome(
+            epoch=core.epoch + is_complete,
+            plateau=None if schedule is None else schedule.after(watched, core.learning_rate_scale),
+        )
+
+    def _take_effect(self) -> None:
+        """Let the recorded epoch change what it changes; doing so again changes nothing."""
+        outcome, training, core = self._outcome, self._training, self._core
+        assert outcome is not None
+        if training.plateau_schedule is not None and outcome.plateau is not None:
+            training.plateau_schedule.plateau.state, core.learning_rate_scale = outcome.plateau
+        lowest = training.best_of_losses()
         if self._best is None:
-            self._follow_lowest_loss()
+            self._history.best_epoch = lowest
+        if core.epoch < outcome.epoch:
+            training.epoch_penalty = core.progress[4]
+            core.finish_epoch()
+            training.epoch_seconds = 0.0
+
+    def _stops_early(self, epoch: int, loss: float) -> bool:
+        """Let early stopping see the epoch; return whether to stop."""
+        if self._best is None:
             return False
         if self._best.update(loss, self._validation):
             self._history.best_epoch = epoch
         return self._best.exhausted()
 
-    def _follow_lowest_loss(self) -> None:
-        # All losses are read once for a fit, since a history can be long.
-        history = self._history
-        losses = history.validation_loss or history.loss
-        if self._lowest is None:
-            history.best_epoch = history.best_of_losses()
-        elif losses[-1] < self._lowest:
-            history.best_epoch = len(losses)
-        if history.best_epoch is not None:
-            self._lowest = losses[history.best_epoch - 1]
-
-    def _loss(self) -> float:
-        return self._loss_sum / self._weight_sum if self._weight_sum else 0.0
+    def _mean_loss(self) -> float:
+        _, _, loss_sum, weight_sum, _ = self._core.progress
+        return loss_sum / weight_sum if weight_sum else 0.0
 
     def _state(self) -> Progress:
         return Progress(
@@ -281,7 +284,7 @@ class Loop:
             epochs=self._last_epoch,
             step=self._core.step_count,
             steps_per_epoch=self._plan.steps_per_epoch,
-            loss=self._loss(),
+            loss=self._mean_loss() if self._loss is None else self._loss,
             validation_loss=self._validation and self._validation.loss,
             validation_score=self._validation and self._validation.score,
             learning_rate=self._core.learning_rate,

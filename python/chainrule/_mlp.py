@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._history import History
     from ._loss import Loss
     from ._optimizers import Optimizer
+    from ._state import TrainingState
     from ._typing import Floats
 
 
@@ -127,7 +128,7 @@ class MLP(Network):
         super().__init__(in_features, input_layer, dense, checked, seed, chosen)
         self.history: History | None = None
         self.recipe: dict[str, Any] | None = None
-        self._trainer: Trainer | None = None
+        self._training: TrainingState | None = None
 
     def _repr_html_(self) -> str:
         from . import _html  # for notebooks alone
@@ -144,12 +145,18 @@ class MLP(Network):
         """
         if seed is not None:
             seed = _arguments.seed(seed)
-        with self._lock.hold("initialize"):
+        with self._lock.hold("initialize", changes_training=True):
             self.seed = self.seed if seed is None else seed
             self._network.initialize(self.seed)
-            self._trainer = self.history = self.recipe = None
-            self._forward_input = None
+            self._training = self.history = self.recipe = None
+            self._forget_forward()
             self._forward_count = 0
+
+    @property
+    def _trainer(self) -> Trainer | None:
+        """What :meth:`fit` resumes."""
+        state = self._training
+        return None if state is None else Trainer._of(self, state)
 
     def copy(self) -> MLP:
         """Return an independent model with the same parameters and running statistics.
@@ -440,9 +447,9 @@ class MLP(Network):
         True
         """
         resume = _arguments.boolean(resume, "resume")
-        if resume and self._trainer is None:
-            raise ValueError("resume must be False before the first fit of this model, got True")
         trainer = self._trainer if resume else None
+        if resume and trainer is None:
+            raise ValueError("resume must be False before the first fit of this model, got True")
         settings = Settings.check(
             self,
             loss=loss,

@@ -56,7 +56,9 @@ class Network:
         self._network: _core._Mlp = kind(in_features, specs, seed)
         self._network.precision = precision
         self._lock = TrainingLock()
-        self._forward_input: Floats | None = None
+        self._mixes_rows = any(layer.norm == "batch" for layer in layers)
+        self._forward_rows: int | None = None  # of the last forward, until the parameters change
+        self._forwards = 0  # since the last backward
         self._forward_count = 0
 
     def __repr__(self) -> str:
@@ -150,7 +152,7 @@ class Network:
         if len(x) == 0:
             raise ValueError(f"X must have at least one row, got shape {x.shape}")
         with self._lock.hold("standardize"):
-            self._forward_input = None
+            self._forget_forward()
             self._network.standardize(x)
 
     def _require_ready(self, caller: str) -> None:
@@ -178,6 +180,22 @@ class Network:
                 end = block["offset"] + int(np.prod(block["shape"]))
                 views[block["layer"]] = flat[block["offset"] : end].reshape(block["shape"])
         return tuple(views)
+
+    def _forget_forward(self) -> None:
+        """Keep nothing of the last forward, its rows least of all."""
+        if self._forwards or self._forward_rows is not None:
+            self._forward_rows = None
+            self._forwards = 0
+            self._network.forget_forward()
+
+    def _require_normalizable(self, n_rows: int, argument: str = "X") -> None:
+        """Raise for a batch of training of which batch normalization would learn nothing."""
+        if self._mixes_rows and n_rows < 2:
+            what = "be" if argument == "batch_size" else "have"
+            raise ValueError(
+                f"{argument} must {what} at least 2 rows to train with batch normalization, which "
+                f"takes the variance over them, got {n_rows}"
+            )
 
     # --- prediction ------------------------------------------------------------------------------
 
@@ -234,12 +252,12 @@ class Network:
         step: int | None = None,
         threads: int | None = None,
     ) -> Floats:
-        """Compute the outputs and keep what :meth:`backward` needs.
+        """Compute the outputs and keep what :meth:`backward` needs, until the next call.
 
         Parameters
         ----------
         X : array_like, shape (batch_size, in_features)
-            Features; not to be changed before :meth:`backward`.
+            Features; their values are not to be changed before :meth:`backward`.
         training : bool, default False
             Apply dropout, normalize by the statistics of the batch and take these into the
             running ones.
@@ -257,25 +275,30 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            When an argument is not as described.
+            When an argument is not as described; for one row in training with batch normalization.
         RuntimeError
-            When another thread is training the model, or before the inputs' statistics of a layer
+            When another thread is training the model; within its own fit, when batch normalization
+            would take in statistics; before the inputs' statistics of a layer
             :class:`Standardize` are fitted.
         """
         x = _validation.features(X, self.dtype, self.in_features, "X")
         training = _arguments.boolean(training, "training")
+        n_rows = x.shape[0]
+        if training:
+            self._require_normalizable(n_rows)
         if step is not None:
             step = _arguments.integer(step, "step", 0)
         n_threads = _arguments.threads(threads)
-        outputs: Floats = np.empty((x.shape[0], self.out_features), self.dtype)
-        with self._lock.hold("forward"):
+        outputs: Floats = np.empty((n_rows, self.out_features), self.dtype)
+        with self._lock.hold("forward", changes_training=training and self._mixes_rows):
             self._require_ready("forward")
             if step is None:
                 step = self._forward_count
                 self._forward_count += training
-            self._forward_input = None
+            self._forward_rows = None
             self._network.forward(x, training, step, outputs, n_threads)
-            self._forward_input = x
+            self._forward_rows = n_rows
+            self._forwards += 1
         return outputs
 
     def backward(self, grad_outputs: npt.ArrayLike, *, threads: int | None = None) -> Floats:
@@ -302,8 +325,9 @@ class Network:
             When `grad_outputs` is not an array of finite numbers of that shape, or `threads` no
             such number.
         RuntimeError
-            Without a :meth:`forward` since the last training step, or when another thread is
-            training the model.
+            Without a :meth:`forward` since the last training step; with more than one since the
+            last :meth:`backward`, of which only the last one's activations are kept; or when
+            another thread is training the model.
 
         Examples
         --------
@@ -316,19 +340,33 @@ class Network:
         >>> model.gradient
         array([1., 2., 1.], dtype=float32)
         """
+        # First, since it may call code of its own, such as another forward.
+        gradient = _validation.matrix(
+            grad_outputs, "grad_outputs", self.dtype, self.out_features, self._forward_rows
+        )
+        n_threads = _arguments.threads(threads)
         with self._lock.hold("backward"):
-            x = self._forward_input
-            if x is None:
+            n_rows, n_forwards = self._forward_rows, self._forwards
+            if n_rows is None:
                 raise RuntimeError(
                     "backward must follow forward, without a change of the parameters by a "
                     "training in between"
                 )
-            gradient = _validation.matrix(
-                grad_outputs, "grad_outputs", self.dtype, self.out_features, x.shape[0]
-            )
-            n_threads = _arguments.threads(threads)
-            grad_x: Floats = np.empty(x.shape, self.dtype)
+            if n_forwards > 1:
+                self._forget_forward()
+                raise RuntimeError(
+                    f"backward must follow a single forward, got {n_forwards} since the last "
+                    "backward, and only the last one's activations are kept; call backward after "
+                    "each forward, predict where no gradient is needed, or forward of a copy"
+                )
+            if gradient.shape[0] != n_rows:
+                raise ValueError(
+                    f"grad_outputs must be a 2-D array of shape ({n_rows}, {self.out_features}), "
+                    f"as forward returned, got shape {gradient.shape}"
+                )
+            grad_x: Floats = np.empty((n_rows, self.in_features), self.dtype)
             self._network.backward(gradient, grad_x, n_threads)
+            self._forwards = 0
         return grad_x
 
     def loss_and_gradient(
@@ -475,6 +513,8 @@ class Network:
         l2 = _arguments.number(l2, "l2", minimum=0.0)
         penalize_biases = _arguments.boolean(penalize_biases, "penalize_biases")
         training = _arguments.boolean(training, "training")
+        if training:
+            self._require_normalizable(x.shape[0])
         step = _arguments.integer(step, "step", 0)
         n_threads = _arguments.threads(threads)
         out: Floats | None = np.empty(x.shape, self.dtype) if grad_x else None

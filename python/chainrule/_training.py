@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from . import _arguments, _core, _data
+from . import _arguments, _data
 from ._bar import Bar
 from ._callbacks import Callbacks, EarlyStopping
 from ._errors import DIVERGED, DivergenceError
-from ._history import History
-from ._loop import Loop, Plan, PlateauSchedule
+from ._loop import Loop, Plan
 from ._optimizers import LBFGS
 from ._repr import abridged
 from ._scale import warn_of_scale
-from ._schedules import ReduceOnPlateau
 from ._settings import Settings
-from ._validation import matrix, sample_weights
+from ._state import TrainingState, key_of_rows
+from ._validation import features, sample_weights
 
 if TYPE_CHECKING:
     import os
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ._callbacks import Callback, Progress
+    from ._history import History
     from ._loss import Loss
     from ._mlp import MLP
     from ._optimizers import Optimizer
@@ -71,8 +69,6 @@ class Trainer:
     ----------
     model, loss, optimizer, seed, precision, threads
         As given, names replaced by objects.
-    history : History
-        The epochs of all fits of this trainer so far.
 
     Examples
     --------
@@ -102,8 +98,7 @@ class Trainer:
     ) -> None:
         if not hasattr(model, "_network"):
             raise TypeError(f"model must be an MLP, got {_arguments.type_name(model)}")
-        self.model = model
-        self._settings = Settings.check(
+        settings = Settings.check(
             model,
             loss=loss,
             optimizer=optimizer,
@@ -116,34 +111,32 @@ class Trainer:
             seed=seed,
             precision=precision,
         )
-        self.loss = self._settings.loss
-        self.optimizer = self._settings.optimizer
-        self.seed = self._settings.seed
-        self.precision = self._settings.precision
-        n_threads = _arguments.threads(threads)
-        self.history = History(precision=self.precision)
-        schedule = self.optimizer.schedule()
-        self._needs_epochs = schedule.needs_epochs
-        self._plateau_schedule = (
-            PlateauSchedule(schedule) if isinstance(schedule, ReduceOnPlateau) else None
-        )
-        kind = _core.Trainer32 if model.dtype == np.float32 else _core.Trainer64
-        self._core = kind(
-            model._network,
-            self.loss.spec(),
-            self.optimizer.spec(),
-            schedule.spec(),
-            self._settings.l1,
-            self._settings.l2,
-            self._settings.penalize_biases,
-            self._settings.divide_penalties,
-            self._settings.clip_norm or 0.0,
-            self._settings.clip_value or 0.0,
-            self.seed,
-        )
-        self._core.precision = self.precision
-        self.warns_of_scale = True  # the estimators, which know names of columns, do it themselves
-        self._core.threads = n_threads
+        self._hold(model, TrainingState(model, settings, _arguments.threads(threads)))
+
+    @classmethod
+    def _of(cls, model: MLP, state: TrainingState) -> Trainer:
+        """Return a trainer of a training that exists already."""
+        trainer = cls.__new__(cls)
+        trainer._hold(model, state)
+        return trainer
+
+    def _hold(self, model: MLP, state: TrainingState) -> None:
+        self.model = model
+        self._state = state
+        self._core = state.core
+        self._settings = state.settings
+        self._plateau_schedule = state.plateau_schedule
+        self.loss = state.settings.loss
+        self.optimizer = state.settings.optimizer
+        self.seed = state.settings.seed
+        self.precision = state.settings.precision
+        # The estimators, which know the names of columns, do it themselves.
+        self._warns_of_scale = True
+
+    @property
+    def history(self) -> History:
+        """The epochs of all fits of this trainer so far."""
+        return self._state.history
 
     def __repr__(self) -> str:
         model = self.model
@@ -213,27 +206,25 @@ class Trainer:
         """
         model = self.model
         model._require_ready("Trainer.step")
-        if self._needs_epochs:
+        if self._state.needs_epochs:
             raise ValueError(
                 "learning_rate must be a float, InverseScaling or ReduceOnPlateau for "
                 f"Trainer.step, which makes no epochs, got {self.optimizer.learning_rate}"
             )
-        x = matrix(X, "X", model.dtype, model.in_features)
+        x = features(X, model.dtype, model.in_features, "X")
         n_rows = x.shape[0]
-        if n_rows == 0:
-            raise ValueError(f"X must have at least one row, got shape {x.shape}")
+        model._require_normalizable(n_rows)
         targets = self.loss.targets(y, model.dtype, n_rows, model.out_features)
         weights = sample_weights(sample_weight, model.dtype, n_rows)
-        model._lock.acquire("Trainer.step")
+        model._lock.acquire("Trainer.step", changes_training=True)
         try:
-            model._forward_input = None
-            result = self._core.step(x, targets, weights)
+            model._forget_forward()
+            status, loss = self._core.step(x, targets, weights)
         finally:
             model._lock.release()
-        status = result.status
         if status in DIVERGED:
             raise DivergenceError(status, None, self._core.step_count + 1)
-        return result.loss_sum / result.weight_sum if result.weight_sum else 0.0
+        return loss
 
     def fit(
         self,
@@ -308,7 +299,9 @@ class Trainer:
         if class_weight is not None:
             data = _data.weighted_by_class(data, self.loss, class_weight, model.out_features)
         batch_size = min(batch_size, len(data.x))
-        steps_per_epoch = -(-len(data.x) // batch_size)
+        model._require_normalizable(len(data.x))
+        model._require_normalizable(batch_size, "batch_size")
+        steps_per_epoch = self._core.batch_count(len(data.x), batch_size)
         n_steps = epochs * steps_per_epoch
         _arguments.integer(self._core.step_count + n_steps, "epochs * batches of an epoch")
         self._check_early_stopping(early_stopping, validation is not None)
@@ -334,15 +327,19 @@ class Trainer:
             if resume_from is not None:
                 path = _arguments.path(resume_from, "resume_from")
                 resumed = checkpoint.find(path, self, call, epochs, checked.checkpoints)
-        if resumed is not None:
+        key = key_of_rows(data, batch_size, shuffle)
+        if resumed is None:
+            n_steps -= self._state.steps_done(key)
+        else:
             n_steps -= (resumed.epoch - resumed.first_epoch) * steps_per_epoch
+            n_steps -= resumed.state.progress[1]
             _arguments.integer(
                 (resumed.first_epoch + epochs) * steps_per_epoch, "epochs * batches of an epoch"
             )
         is_first = model.history is None and self._core.step_count == 0 and resumed is None
-        if is_first and self.warns_of_scale:
+        if is_first and self._warns_of_scale:
             warn_of_scale(model, self.loss, data)
-        with model._lock.hold("fit"), model._lock.fit_once():
+        with model._lock.hold_for_fit():
             if resumed is None and not model._network.is_ready:
                 model._network.standardize(data.x)
             bar = Bar(progress, n_steps)
@@ -350,10 +347,12 @@ class Trainer:
             if resumed is not None:
                 resumed.restore(self)
                 first_epoch = resumed.first_epoch
+            self._state.begin(key)
             plan = Plan(
                 training=data,
                 validation=validation,
                 batch_size=batch_size,
+                steps_per_epoch=steps_per_epoch,
                 epochs=epochs,
                 shuffle=shuffle,
                 early_stopping=early_stopping,
@@ -364,8 +363,8 @@ class Trainer:
                 resumed=resumed,
                 call=call,
             )
-            model._trainer = self
-            model._forward_input = None
+            model._training = self._state
+            model._forget_forward()
             model.history = self.history
             model.recipe = {
                 **vars(self._settings),

@@ -321,8 +321,9 @@ void print_training(const std::string& name, const OptimizerSpec& optimizer, dou
   Hash hash;
   while (trainer.step_count < size.steps) {
     const RunResult result = trainer.run(size.steps - trainer.step_count);
-    hash.add(result.loss_sum);
+    hash.add(trainer.progress.loss_sum);
     if (result.steps == 0) break;
+    if (result.status == RunStatus::kEpochEnd) trainer.finish_epoch();
   }
   hash.add(model.parameters().data(), model.parameters().size());
   hash.add(model.running_statistics().data(), model.running_statistics().size());

@@ -80,6 +80,8 @@ using chainrule::Mlp;
 using chainrule::Norm;
 using chainrule::Optimizer;
 using chainrule::OptimizerSpec;
+using chainrule::RunResult;
+using chainrule::RunStatus;
 using chainrule::Trainer;
 using chainrule::TrainerOptions;
 
@@ -145,9 +147,10 @@ TrainerOptions options_of(const OptimizerSpec& optimizer) {
 template <class T>
 void run_steps(Trainer<T>& trainer, int64_t steps) {
   while (steps > 0) {
-    const int64_t taken = trainer.run(steps).steps;
-    if (taken == 0) return;
-    steps -= taken;
+    const RunResult result = trainer.run(steps);
+    if (result.steps == 0) return;
+    if (result.status == RunStatus::kEpochEnd) trainer.finish_epoch();
+    steps -= result.steps;
   }
 }
 

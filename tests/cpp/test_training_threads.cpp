@@ -75,7 +75,10 @@ std::vector<T> trained(const Data<T>& data, const OptimizerSpec& optimizer, int 
   Trainer<T> trainer(model, options);
   trainer.threads = threads;
   trainer.bind(data.dataset(), kBatchSize, true, 10);
-  for (int epoch = 0; epoch < 3; ++epoch) trainer.run(1000);
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    trainer.run(1000);
+    trainer.finish_epoch();
+  }
   std::vector<T> result(model.parameters().data(),
                         model.parameters().data() + model.parameters().size());
   std::vector<T> outputs(static_cast<size_t>(kRows * kOutputs));
@@ -137,7 +140,10 @@ std::vector<T> classified(int threads, int64_t batch_size, bool has_weights, int
   trainer.threads = threads;
   trainer.bind({x.data(), rows, inputs, {nullptr, 0, labels.data(), nullptr}}, batch_size, true,
                10);
-  for (int epoch = 0; epoch < epochs; ++epoch) trainer.run(1000);
+  for (int epoch = 0; epoch < epochs; ++epoch) {
+    trainer.run(1000);
+    trainer.finish_epoch();
+  }
   return {model.parameters().data(), model.parameters().data() + model.parameters().size()};
 }
 

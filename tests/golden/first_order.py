@@ -11,6 +11,7 @@ up to terms of order u^2. Counts are those of the plain formula, one more for ea
 that is itself rounded, and four (2 ULP) for an elementary function.
 """
 
+import itertools
 import math
 
 import torch
@@ -139,6 +140,12 @@ def squared_error(rounded, outputs, targets, s):
 LOSSES = {"cross_entropy": cross_entropy, "mse": squared_error}
 
 
+def momentum(hyper, rows):
+    """Return the weight of a batch in the running statistics: 0.1 for the largest."""
+    bounds = hyper["batches"]
+    return 0.1 * rows / max(b - a for a, b in itertools.pairwise(bounds))
+
+
 def forward(rounded, w, hyper, x, running, training):
     """Return outputs and what backward needs; training updates the running statistics in place."""
     a, kept = x, []
@@ -157,9 +164,10 @@ def forward(rounded, w, hyper, x, running, training):
             if layer["norm"] == "batch" and training:
                 unbiased = saved[3] * len(z) / (len(z) - 1)
                 for key, new in (("mean", saved[2][0]), ("variance", unbiased[0])):
-                    old = running[f"{key}_{i}"]
-                    value = 0.9 * old + 0.1 * new
-                    running[f"{key}_{i}"] = rounded(value, 3 * (0.9 * old.abs() + 0.1 * new.abs()))
+                    old, taken = running[f"{key}_{i}"], momentum(hyper, len(z))
+                    value = (1 - taken) * old + taken * new
+                    size = (1 - taken) * old.abs() + taken * new.abs()
+                    running[f"{key}_{i}"] = rounded(value, 3 * size)
         else:
             y = z
         out = activation_forward(rounded, layer["activation"], y)

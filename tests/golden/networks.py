@@ -10,7 +10,7 @@ import numpy as np
 import scipy.optimize
 import torch
 from elementwise import leaf, single
-from first_order import Perturbations, forward, gradient_step, optimizer_step
+from first_order import Perturbations, forward, gradient_step, momentum, optimizer_step
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -86,6 +86,9 @@ def train(w, hyper, x, targets, s):
     losses = []
     for rows in batches(hyper):
         optimizer.zero_grad()
+        for module in model:
+            if isinstance(module, nn.BatchNorm1d):
+                module.momentum = momentum(hyper, rows.stop - rows.start)
         loss = loss_of(hyper, model(x[rows]), targets[rows], s[rows])
         loss = loss + sum(
             hyper["l1"] * v.abs().sum() + 0.5 * hyper["l2"] * (v * v).sum() for v in weights

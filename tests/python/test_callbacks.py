@@ -92,7 +92,8 @@ def test_watching_changes_no_bit(every, variant, rng):
     assert same_bits(alone.parameters, watched.parameters)
     assert same_bits(alone.running_statistics, watched.running_statistics)
     assert alone.history.loss == watched.history.loss
-    assert [s.step for s in record.steps] == list(range(every, 25, every))
+    # 50 rows make 7 batches: batch normalization takes the last row with those before it.
+    assert [s.step for s in record.steps] == list(range(every, 22, every))
     assert [s.step for s in other.steps] == [5, 10, 15, 20]
 
 
@@ -225,6 +226,6 @@ def test_a_callback_may_use_the_model(rng):
 def test_a_callback_may_not_fit_the_model_again(rng):
     x, y = problem(rng)
     model = new_model()
-    with pytest.raises(RuntimeError, match="fit must not be called by a callback of a fit"):
+    with pytest.raises(RuntimeError, match="fit must not be called within a fit of the same"):
         model.fit(x, y, loss="mse", callbacks=[lambda state: model.fit(x, y, loss="mse")])
     model.fit(x, y, loss="mse", epochs=1)

@@ -15,7 +15,7 @@ from golden_rounding import Arithmetic
 
 import chainrule as cr
 from chainrule import _core, _losses, _optimizers
-from chainrule._loop import PlateauSchedule
+from chainrule._state import PlateauSchedule
 
 SCHEDULES = {schedule.name: schedule for schedule in cr.Schedule.__subclasses__()}
 
@@ -115,7 +115,8 @@ def check_schedule(case, _, __):
     if "losses" in case:
         plateau, scales = PlateauSchedule(schedule), [1.0]
         for loss in case["losses"]:
-            scales.append(plateau.scale(float(loss), scales[-1]))
+            plateau.plateau.state, scale = plateau.after(float(loss), scales[-1])
+            scales.append(scale)
         got = config["learning_rate"] * np.array(scales[:-1])
     else:
         per_epoch, total = config["steps_per_epoch"], config["total_steps"]

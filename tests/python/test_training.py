@@ -206,7 +206,7 @@ def test_validation_fraction_holds_rows_out(rng):
 
 
 def test_small_validation_fractions_hold_out_one_row(rng):
-    x, y = problem(rng, 2)
+    x, y = problem(rng, 3)
     history = rich_model().fit(x, y, loss="mse", validation_fraction=0.01, epochs=1)
     assert len(history.validation_loss) == 1
     with pytest.raises(ValueError, match=r"validation_fraction must leave .* got 0.5 of 1 row$"):

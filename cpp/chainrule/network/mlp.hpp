@@ -58,6 +58,7 @@ class Mlp {
   // their means and factors: 1 / standard deviation, all 0 before they are fitted.
   AlignedBuffer<T>& running_statistics() { return running_; }
   uint64_t seed() const { return seed_; }
+  bool has_batch_norm() const;
 
   bool standardizes() const { return specs_.front().standardizes; }
   // Whether the network can be evaluated: inputs that it standardizes have been fitted.
@@ -81,8 +82,9 @@ class Mlp {
   // Whether the batch statistics of the last forward pass in training stayed in range.
   bool batch_statistics_are_finite(const Workspace<T>& workspace) const;
 
-  // Takes the batch statistics of the last forward pass in training into the running ones.
-  void commit_running_statistics(const Workspace<T>& workspace);
+  // Takes the batch statistics of the last forward pass in training into the running ones, with
+  // the weight `share`: the batch's rows relative to those of a whole batch.
+  void commit_running_statistics(const Workspace<T>& workspace, double share);
 
   // out (rows, out_features), some rows at a time; the result of a row does not depend on the
   // others.
@@ -185,7 +187,6 @@ class Mlp {
                      RowRange rows) const;
   void input_gradient_rows(Context& context, Workspace<T>& workspace, size_t layer, RowRange rows,
                            T* grad_x) const;
-  bool has_batch_norm() const;
   int64_t group_count(Precision precision, int64_t rows) const;
   bool has_bf16(Precision precision) const;
   int64_t most_part_rows() const;

@@ -128,10 +128,11 @@ bool Mlp<T>::batch_statistics_are_finite(const Workspace<T>& workspace) const {
 }
 
 template <class T>
-void Mlp<T>::commit_running_statistics(const Workspace<T>& workspace) {
+void Mlp<T>::commit_running_statistics(const Workspace<T>& workspace, double share) {
   if (!workspace.training || workspace.rows == 0) return;
   const T unbiased = unbiased_factor(workspace.rows);
-  const T kept = static_cast<T>(kRunningDecay), taken = static_cast<T>(1 - kRunningDecay);
+  const double weight = share * (1 - kRunningDecay);
+  const T kept = static_cast<T>(1 - weight), taken = static_cast<T>(weight);
   for (size_t i = 0; i < specs_.size(); ++i) {
     if (specs_[i].norm != Norm::kBatch) continue;
     const LayerWorkspace<T>& w = workspace.layers[i];

@@ -84,16 +84,30 @@ Trainer<T>::Trainer(Mlp<T>& model, TrainerOptions options)
 }
 
 template <class T>
+int64_t Trainer<T>::batch_count(int64_t rows, int64_t batch_size) const {
+  return std::max<int64_t>(1, rows / batch_size + (rows % batch_size >= fewest_rows() ? 1 : 0));
+}
+
+// How many rows the next batch of the epoch has.
+template <class T>
+int64_t Trainer<T>::next_rows() const {
+  const int64_t left = data_.rows - progress.rows;
+  return left - batch_size_ < fewest_rows() ? left : batch_size_;
+}
+
+template <class T>
 void Trainer<T>::bind(const Dataset<T>& data, int64_t batch_size, bool shuffles,
                       int64_t total_epochs) {
   data_ = data;
   batch_size_ = lbfgs_ ? data.rows : std::min(batch_size, data.rows);
+  whole_batch_ = batch_size_;
   shuffles_ = shuffles && !lbfgs_;
-  steps_per_epoch_ = (data.rows + batch_size_ - 1) / batch_size_;
+  shuffled_epoch_ = -1;
+  steps_per_epoch_ = batch_count(data.rows, batch_size_);
   total_steps_ = checked_product(steps_per_epoch_, total_epochs);
-  position_ = 0;
   if (lbfgs_) lbfgs_->forget_value();
-  const int64_t rows = model_.workspace_rows(workspace_.precision, batch_size_);
+  const int64_t last = data.rows - (steps_per_epoch_ - 1) * batch_size_;
+  const int64_t rows = model_.workspace_rows(workspace_.precision, std::max(batch_size_, last));
   if (shuffles_) {
     order_.resize(static_cast<size_t>(data.rows));
     gatherer_.reserve(data, rows);
@@ -106,18 +120,20 @@ template <class T>
 RunResult Trainer<T>::run(int64_t max_steps) {
   RunResult result;
   team_.begin(threads);
-  while (result.steps < max_steps) {
-    if (position_ == 0) penalty_sum = 0;
-    if (position_ == 0 && shuffles_) {
-      shuffle(options_.seed, static_cast<uint32_t>(epoch), order_);
-    }
-    const int64_t rows = std::min(batch_size_, data_.rows - position_);
+  if (progress.rows == 0) progress = {};
+  if (shuffles_ && shuffled_epoch_ != epoch) {
+    shuffle(options_.seed, static_cast<uint32_t>(epoch), order_);
+    shuffled_epoch_ = epoch;
+  }
+  while (progress.rows < data_.rows) {
+    if (result.steps == max_steps) return result;
+    const int64_t rows = next_rows();
     const int64_t steps_left = std::min(max_steps - result.steps, steps_per_epoch_);
     const StepTimer timer(chooser_, team_, work(batch_size_), !lbfgs_ && rows == batch_size_);
-    team_.wake(work(std::min(steps_left * batch_size_, data_.rows - position_)));
-    const Batch<T> batch =
-        shuffles_ ? gatherer_.batch(data_, rows) : BatchGatherer<T>::slice(data_, position_, rows);
-    const int64_t* order = shuffles_ ? order_.data() + position_ : nullptr;
+    team_.wake(work(std::min(steps_left * batch_size_, data_.rows - progress.rows)));
+    const Batch<T> batch = shuffles_ ? gatherer_.batch(data_, rows)
+                                     : BatchGatherer<T>::slice(data_, progress.rows, rows);
+    const int64_t* order = shuffles_ ? order_.data() + progress.rows : nullptr;
     const auto fetch = [this, order](RowRange range, int64_t to) {
       gatherer_.copy(data_, order, range, to);
     };
@@ -125,43 +141,43 @@ RunResult Trainer<T>::run(int64_t max_steps) {
         loss_.scale(rows, model_.out_features(), shuffles_ ? data_.targets : batch.targets,
                     Reduction::kMean, order);
     LossValue loss{};
-    result.status = take_step(batch, scale, shuffles_ ? Fetch(fetch) : Fetch(), loss);
+    double penalty = 0;
+    result.status = take_step(batch, scale, shuffles_ ? Fetch(fetch) : Fetch(), loss, penalty);
     if (has_loss(result.status)) {
-      result.loss_sum = one_nan(result.loss_sum + loss.value * loss.weight);
-      result.weight_sum += loss.weight;
+      progress.add(loss);
+      result.loss = loss.weight > 0 ? one_nan(loss.value) : 0;
     }
     if (result.status != RunStatus::kRunning) return result;
+    progress.penalty_sum += penalty * loss.weight;
+    progress.rows += rows;
+    ++progress.steps;
     ++result.steps;
-    position_ += rows;
-    if (position_ == data_.rows) {
-      position_ = 0;
-      // An interrupt that waits would come before the caller has seen that the epoch is over.
-      if (team_.interrupt().stop_requested_now()) {
-        result.status = RunStatus::kInterrupted;
-        return result;
-      }
-      ++epoch;
-      result.status = RunStatus::kEpochEnd;
-      return result;
-    }
   }
+  result.status = RunStatus::kEpochEnd;
   return result;
+}
+
+template <class T>
+void Trainer<T>::finish_epoch() {
+  ++epoch;
+  progress = {};
 }
 
 template <class T>
 RunResult Trainer<T>::step(const Batch<T>& batch) {
   RunResult result;
-  LossValue loss{};
+  LossValue value{};
+  double penalty = 0;
   team_.begin(threads);
   const StepTimer timer(chooser_, team_, work(batch.rows), !lbfgs_);
   if (lbfgs_) lbfgs_->forget_value();
+  whole_batch_ = std::max(whole_batch_, batch.rows);
   const LossScale scale =
       loss_.scale(batch.rows, model_.out_features(), batch.targets, Reduction::kMean);
-  result.status = take_step(batch, scale, {}, loss);
+  result.status = take_step(batch, scale, {}, value, penalty);
   if (has_loss(result.status)) {
     result.steps = result.status == RunStatus::kRunning ? 1 : 0;
-    result.loss_sum = one_nan(loss.value * loss.weight);
-    result.weight_sum = loss.weight;
+    result.loss = value.weight > 0 ? one_nan(value.value) : 0;
   }
   return result;
 }
@@ -170,7 +186,7 @@ RunResult Trainer<T>::step(const Batch<T>& batch) {
 // step which is interrupted or goes wrong was never taken.
 template <class T>
 RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, const Fetch& fetch,
-                                LossValue& loss) {
+                                LossValue& loss, double& penalty) {
   if (lbfgs_) return take_lbfgs_step(batch, scale, loss);
   loss = model_.differentiate(team_, workspace_,
                               {batch.x, batch.rows, batch.targets, loss_, scale, true,
@@ -200,9 +216,10 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, c
   learning_rate_ = scheduled_rate();
   const RunStatus status = update(gradient_scale, summary.is_small && hyperparameters_are_tame());
   if (status == RunStatus::kRunning) {
-    model_.commit_running_statistics(workspace_);
+    model_.commit_running_statistics(
+        workspace_, static_cast<double>(batch.rows) / static_cast<double>(whole_batch_));
     ++step_count;
-    penalty_sum += summary.penalty * loss.weight;
+    penalty = summary.penalty;
   }
   return status;
 }
@@ -353,7 +370,7 @@ RunStatus Trainer<T>::take_lbfgs_step(const Batch<T>& batch, const LossScale& sc
   loss = {value, static_cast<double>(batch.rows)};
   switch (outcome) {
     case Outcome::kMoved:
-      model_.commit_running_statistics(workspace_);
+      model_.commit_running_statistics(workspace_, 1);
       ++step_count;
       return RunStatus::kRunning;
     case Outcome::kConverged:

@@ -44,8 +44,20 @@ enum class RunStatus {
 
 struct RunResult {
   int64_t steps = 0;
-  double loss_sum = 0, weight_sum = 0;  // sums over the steps of loss * weight, and of weight
+  double loss = 0;  // mean of the last step's batch
   RunStatus status = RunStatus::kRunning;
+};
+
+// The place in an epoch: all that the rest of the epoch needs of its steps so far.
+struct EpochProgress {
+  int64_t rows = 0, steps = 0;          // rows passed, steps taken
+  double loss_sum = 0, weight_sum = 0;  // over the steps, of loss * weight and of weight
+  double penalty_sum = 0;               // of penalty * weight; not of L-BFGS
+
+  void add(const LossValue& loss) {
+    loss_sum += loss.value * loss.weight;
+    weight_sum += loss.weight;
+  }
 };
 
 template <class T>
@@ -56,13 +68,19 @@ class Trainer {
   // One step on one batch.
   RunResult step(const Batch<T>& batch);
 
-  // The data of the epochs to come; `run` then starts an epoch. The arrays must outlive the use.
+  // The data of the epochs to come; `run` goes on from the place in `progress`. The arrays must
+  // outlive the use.
   void bind(const Dataset<T>& data, int64_t batch_size, bool shuffles, int64_t total_epochs);
   void unbind() { data_ = {}; }
 
-  // Up to max_steps steps of the current epoch, or to its end. L-BFGS takes one iteration over all
-  // rows as a step and an epoch.
+  // Up to max_steps steps of the current epoch, or to the end of its rows, where it stays until
+  // `finish_epoch`. L-BFGS takes one iteration over all rows as a step and an epoch.
   RunResult run(int64_t max_steps);
+  void finish_epoch();
+
+  // Batches of an epoch. The last one is shorter, except that batch norm takes a single row that is
+  // left over with the batch before it: a row alone has no variance.
+  int64_t batch_count(int64_t rows, int64_t batch_size) const;
 
   Interrupt& interrupt() { return team_.interrupt(); }
   std::array<AlignedBuffer<T>, 3>& states() { return states_; }
@@ -77,14 +95,14 @@ class Trainer {
   int64_t step_count = 0;          // steps taken
   double learning_rate_scale = 1;  // multiplies the schedule
   int64_t evaluations = 0;         // of the loss by L-BFGS
-  double penalty_sum = 0;  // over the steps of the epoch, of penalty * weight; not of L-BFGS
+  EpochProgress progress;          // of the epoch after the completed ones
 
  private:
   class FullBatchObjective;
 
   using Fetch = typename Mlp<T>::Fetch;
   RunStatus take_step(const Batch<T>& batch, const LossScale& scale, const Fetch& fetch,
-                      LossValue& loss);
+                      LossValue& loss, double& penalty);
   RunStatus take_lbfgs_step(const Batch<T>& batch, const LossScale& scale, LossValue& loss);
   RunStatus update(double gradient_scale, bool is_bounded);
   void apply_optimizer();
@@ -93,6 +111,8 @@ class Trainer {
   bool hyperparameters_are_tame() const;
   double scheduled_rate() const;
   int64_t work(int64_t rows) const;
+  int64_t next_rows() const;
+  int64_t fewest_rows() const { return model_.has_batch_norm() ? 2 : 1; }
 
   // A piece of a parameter block, for passes over the flat buffers.
   struct Piece {
@@ -115,8 +135,10 @@ class Trainer {
   double learning_rate_ = 0;
 
   Dataset<T> data_;
-  int64_t batch_size_ = 0, position_ = 0, total_steps_ = 0, steps_per_epoch_ = 0;
+  int64_t batch_size_ = 0, total_steps_ = 0, steps_per_epoch_ = 0;
+  int64_t whole_batch_ = 0;  // rows of a batch with the share 1: the batch size, or the most so far
   bool shuffles_ = false;
+  int64_t shuffled_epoch_ = -1;  // whose order `order_` is
   std::vector<int64_t> order_;
   BatchGatherer<T> gatherer_;
 };

@@ -1,4 +1,4 @@
-"""A training between two epochs as a file, and back; called by fits, see _checkpoint.py.
+"""A training between two steps as a file, and back; called by fits, see _checkpoint.py.
 
 The file also holds what the training was asked to do, item by item, with checksums in place of the
 data: a fit that resumes it must ask for the same.
@@ -130,7 +130,7 @@ def find(
             return None
         raise
     with container.reading(path):
-        fields = container.require_keys(contents.metadata, _FIELDS, "the checkpoint")
+        fields = container.require_keys(contents.metadata, _FIELDS, "the checkpoint", progress=None)
         before = container.require_keys(
             fields["call"],
             [*call],
@@ -180,7 +180,7 @@ def write(
     ended_by_callback: bool,
     best: Best | None,
 ) -> None:
-    """Write a training as it stands between two epochs."""
+    """Write a training as it stands between two steps."""
     history, tensors = pack_history(trainer.history)
     tensors["parameters"] = trainer.model.parameters
     tensors["running_statistics"] = trainer.model.running_statistics

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 # Counts of epochs and steps: what is added to them stays in 64 bits.
 MOST = 2**62
 
-FIELDS = ("epoch", "step_count", "schedule_epochs")
+FIELDS = ("epoch", "step_count", "schedule_epochs", "progress")
 
 _RATES = ("learning_rate", "learning_rate_scale")
 _SCHEDULE_BEST = "schedule_best"
+_PROGRESS = ("rows", "steps", "key")  # of an epoch that is not over
+_SUMS = "progress"  # of loss, weight and penalty over its steps, and of seconds
 _LBFGS = ("lbfgs.s", "lbfgs.y", "lbfgs.inverse_curvature")
 
 
@@ -42,6 +44,9 @@ class TrainerState:
     tensors: Tensors  # the optimizer's
     learning_rate: float
     learning_rate_scale: float
+    progress: tuple[int, int, float, float, float]  # in the epoch, see _core.pyi
+    epoch_key: int | None
+    epoch_seconds: float
 
     def restore(self, trainer: Trainer) -> None:
         """Put a trainer into this state."""
@@ -56,6 +61,9 @@ class TrainerState:
         core.step_count = self.step_count
         core.learning_rate = self.learning_rate
         core.learning_rate_scale = self.learning_rate_scale
+        core.progress = self.progress
+        trainer._state.epoch_key = self.epoch_key
+        trainer._state.epoch_seconds = self.epoch_seconds
         if trainer._plateau_schedule is not None and self.schedule is not None:
             trainer._plateau_schedule.plateau.state = self.schedule
 
@@ -71,11 +79,17 @@ def pack_trainer(trainer: Trainer) -> tuple[dict[str, Any], Tensors]:
     tensors["learning_rate"] = np.array(core.learning_rate)
     tensors["learning_rate_scale"] = np.array(core.learning_rate_scale)
     tensors[_SCHEDULE_BEST] = np.array(schedule[0] if schedule else np.nan)
-    fields = {
+    fields: dict[str, Any] = {
         "epoch": core.epoch,
         "step_count": core.step_count,
         "schedule_epochs": schedule and schedule[1],
+        "progress": None,
     }
+    rows, steps, *sums = core.progress
+    if rows > 0:
+        place = (rows, steps, trainer._state.epoch_key)
+        fields["progress"] = dict(zip(_PROGRESS, place, strict=True))
+        tensors[_SUMS] = np.array([*sums, trainer._state.epoch_seconds])
     return fields, tensors
 
 
@@ -105,6 +119,7 @@ def unpack_trainer(fields: dict[str, Any], tensors: Tensors, trainer: Trainer) -
     floats = {name: require_float(tensors, name) for name in (*_RATES, _SCHEDULE_BEST)}
     for name in (*kept, *floats):
         del tensors[name]
+    progress, key, seconds = _progress(fields.get("progress"), tensors)
     rates = {name: _arguments.number(floats[name], name, minimum=0.0) for name in _RATES}
     return TrainerState(
         epoch=_arguments.integer(fields["epoch"], "epoch", 0, MOST),
@@ -116,6 +131,9 @@ def unpack_trainer(fields: dict[str, Any], tensors: Tensors, trainer: Trainer) -
             trainer._plateau_schedule is not None,
         ),
         tensors=kept,
+        progress=progress,
+        epoch_key=key,
+        epoch_seconds=seconds,
         **rates,
     )
 
@@ -132,6 +150,23 @@ def plateau_state(epochs: Any, best: float, field: str, is_kept: bool) -> tuple[
     if epochs is not None:
         raise ValueError(f"{field} must be null, got {epochs!r}")
     return None
+
+
+def _progress(
+    value: Any, tensors: Tensors
+) -> tuple[tuple[int, int, float, float, float], int | None, float]:
+    """Return the place in the epoch, the key of its rows, and its seconds."""
+    if value is None:
+        return (0, 0, 0.0, 0.0, 0.0), None, 0.0
+    place = container.require_keys(value, _PROGRESS, "progress")
+    rows, steps = (_arguments.integer(place[name], name, 1, MOST) for name in ("rows", "steps"))
+    key = _arguments.integer(place["key"], "key", 0, 2**32 - 1)
+    sums = container.require_tensor(tensors, _SUMS, np.float64, (4,))
+    loss, weight, penalty, seconds = (
+        _arguments.number(number, f"{_SUMS}[{i}]") for i, number in enumerate(sums.tolist())
+    )
+    del tensors[_SUMS]
+    return (rows, steps, loss, weight, penalty), key, seconds
 
 
 def _lbfgs_memory(tensors: Tensors, model: MLP, most: int) -> Tensors:

@@ -326,7 +326,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
             for rows, x in dense_blocks(X, model):
                 outputs = model.forward(x, threads=n_threads)
                 gradient[rows] = model.backward(of_outputs(outputs), threads=n_threads)
-            model._forward_input = None  # which would keep the rows
+            model._forget_forward()  # which would keep the rows
         return gradient
 
     # --- protocol --------------------------------------------------------------------------------

@@ -198,13 +198,13 @@ def _taken(tensors: Tensors, prefix: str) -> Tensors:
 
 def _unpack_training(model: MLP, history: History | None, value: Any, tensors: Tensors) -> Trainer:
     keys = ("settings", "has_history_of_network", *FIELDS)
-    fields = container.require_keys(_of_version_2(value), keys, "training")
+    fields = container.require_keys(_of_version_2(value), keys, "training", progress=None)
     trainer = Trainer(model, **vars(unpack_settings(model, fields["settings"], "settings")))
     unpack_trainer(fields, tensors, trainer).restore(trainer)
     of_network = _arguments.boolean(fields["has_history_of_network"], "has_history_of_network")
     known = model.history if of_network else history
     if known is not None:
-        trainer.history = known
+        trainer._state.history = known
     return trainer
 
 

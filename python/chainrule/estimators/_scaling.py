@@ -123,4 +123,4 @@ def scaled_targets(
         if last is not None:
             # The optimizer's state is that of the other last layer.
             estimator._trainer = Trainer(model, **vars(last._settings))
-            estimator._trainer.history = last.history
+            estimator._trainer._state.history = last.history

@@ -119,7 +119,7 @@ def unpack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
         if training is not None:
             estimator._trainer = unpack_training(estimator.model_, training)
             if "history_" in state:
-                estimator._trainer.history = state["history_"]
+                estimator._trainer._state.history = state["history_"]
                 estimator.model_.history = state["history_"]
     return state
 

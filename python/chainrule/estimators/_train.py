@@ -73,7 +73,7 @@ def train(
     n_steps, earlier = trainer.step_count, trainer.history
     if incremental:
         # Each call has a history of its own: what a call costs does not grow with their number.
-        trainer.history = History(precision=precision)
+        trainer._state.history = History(precision=precision)
     estimator.history_ = trainer.history
     try:
         trainer.fit(
@@ -113,7 +113,7 @@ def train(
         if trainer.step_count != n_steps:
             mark_changed(estimator)
         else:
-            trainer.history = earlier
+            trainer._state.history = earlier
         raise
     else:
         mark_changed(estimator)  # though the warning be an error
@@ -176,7 +176,7 @@ def _make_trainer(
         seed=seed,
         precision=precision,
     )
-    trainer.warns_of_scale = False
+    trainer._warns_of_scale = False
     estimator._trainer = trainer
     return trainer
 

@@ -80,7 +80,7 @@ class Watch(Callback):
     def on_epoch_end(self, state: Progress) -> bool:
         """Take in an epoch; return whether the training has converged."""
         estimator, plan = self._estimator, self._plan
-        loss = plan.loss(state.loss, self._trainer._core.penalty_sum / plan.weight)
+        loss = plan.loss(state.loss, self._trainer._state.epoch_penalty / plan.weight)
         self._record(loss)
         if estimator.verbose:
             print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")

@@ -40,9 +40,23 @@ def test_the_sources_are_found():
     assert len(SOURCES) > 80
 
 
+def lines_without_docstrings(path):
+    """Return how many lines a file has; what documents Python costs nothing."""
+    text = path.read_text(encoding="utf-8")
+    lines = len(text.splitlines())
+    if path.suffix != ".py":
+        return lines
+    for node in ast.walk(ast.parse(text)):
+        documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            docstring = node.body[0]
+            lines -= docstring.end_lineno - docstring.lineno + 1
+    return lines
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_no_file_is_long(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
+    assert lines_without_docstrings(path) <= 500
 
 
 def layer_of(path):

@@ -349,7 +349,8 @@ class MLP(Network):
         optimizer : str or Optimizer, default Adam()
             See :class:`Trainer`. :class:`LBFGS` takes all rows as one batch.
         batch_size : int, default 128
-            Rows of a step, at least 1; the last batch of an epoch may be short.
+            Rows of a step, at least 1; the last batch of an epoch may be short. With batch
+            normalization at least 2, and a single row that is left over goes with the batch before.
         epochs : int, default 20
             Passes over the data, at least 1.
         shuffle : bool, default True
@@ -381,7 +382,8 @@ class MLP(Network):
             Lines that callbacks print stand above it.
         resume : bool, default False
             Go on with the last training of this model: its optimizer state, steps, epochs,
-            shuffles and history. Loss, penalties, clipping, and the optimizer and seed if given,
+            shuffles and history. One that ended within an epoch finishes it first, from where it
+            stopped, if rows, `batch_size` and `shuffle` are the same; else it begins it anew. Loss, penalties, clipping, and the optimizer and seed if given,
             must be those of that training. ``fit(epochs=10)`` and then
             ``fit(epochs=10, resume=True)`` give the bits of ``fit(epochs=20)``, but for schedules
             that depend on the number of epochs and for `early_stopping`, which starts anew.

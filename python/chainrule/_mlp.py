@@ -383,10 +383,11 @@ class MLP(Network):
         resume : bool, default False
             Go on with the last training of this model: its optimizer state, steps, epochs,
             shuffles and history. One that ended within an epoch finishes it first, from where it
-            stopped, if rows, `batch_size` and `shuffle` are the same; else it begins it anew. Loss, penalties, clipping, and the optimizer and seed if given,
-            must be those of that training. ``fit(epochs=10)`` and then
-            ``fit(epochs=10, resume=True)`` give the bits of ``fit(epochs=20)``, but for schedules
-            that depend on the number of epochs and for `early_stopping`, which starts anew.
+            stopped, if rows, `batch_size` and `shuffle` are the same; else it begins it anew. Loss,
+            penalties, clipping, and the optimizer and seed if given, must be those of that
+            training. ``fit(epochs=10)`` and then ``fit(epochs=10, resume=True)`` give the bits of
+            ``fit(epochs=20)``, except for schedules that depend on the number of epochs and for
+            `early_stopping`, which starts anew.
         resume_from : str or os.PathLike, optional
             Go on from a :class:`Checkpoint`, in place of the present parameters: the same call,
             made again after the process was killed at any moment, ends in the bits that it would

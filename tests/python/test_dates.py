@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainrule._command import dates
 from chainrule._command.date_finding import find_formats, find_in_numbers, formats_of
 from chainrule._command.dates import ISO, TIME, UNITS, check_format, example, order_of, seconds_of
 
@@ -150,6 +151,17 @@ def test_beside_datetime(moments: list[dt.datetime], way: str) -> None:
             each = each.replace(hour=0, minute=0, second=0)
         expected.append((each - EPOCH) // dt.timedelta(microseconds=1) / 1e6)
     np.testing.assert_array_equal(seconds_of(texts, way), expected)
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"{i % 28 + 1}/{i % 12 + 1}/{1900 + i} {i % 24}:{i % 60:02}" for i in range(200)]
+    whole = seconds_of(texts, "%d/%m/%Y %H:%M")
+    assert whole is not None
+    monkeypatch.setattr(dates, "_BLOCK", 7)
+    np.testing.assert_array_equal(seconds_of(texts, "%d/%m/%Y %H:%M"), whole)
+    assert seconds_of([*texts, "31/2/2024 10:00"], "%d/%m/%Y %H:%M") is None
+    assert seconds_of([*texts, "soon"], "%d/%m/%Y %H:%M") is None
+    np.testing.assert_array_equal(seconds_of([]), [])
 
 
 def test_units() -> None:

@@ -283,6 +283,7 @@ void print_schedules() {
 struct TrainingSize {
   int64_t rows = 150, batch_size = 32, width = 37;
   int64_t steps = 200;
+  bool standardizes = false;
 };
 
 // Steps with layer and batch normalization, penalties, clipping, and dropout but for L-BFGS, which
@@ -302,11 +303,17 @@ void print_training(const std::string& name, const OptimizerSpec& optimizer, dou
   const auto hidden = [dropout](int64_t width, Activation activation, Norm norm) {
     return LayerSpec{width, activation, 0.01, dropout, norm, true, Initializer::he_uniform};
   };
+  LayerSpec first = hidden(size.width, Activation::gelu, Norm::kLayer);
+  first.standardizes = size.standardizes;
   Mlp<T> model(kInputs,
-               {hidden(size.width, Activation::gelu, Norm::kLayer),
-                hidden(size.width * 24 / 37, Activation::relu, second_norm),
+               {first, hidden(size.width * 24 / 37, Activation::relu, second_norm),
                 hidden(17, Activation::mish, Norm::kNone), LayerSpec{kClasses}},
                11);
+  if (size.standardizes) {
+    Team team;
+    team.begin(1);
+    model.standardize(team, x.data(), size.rows);
+  }
   TrainerOptions options;
   options.loss = {Loss::cross_entropy, 0.05, {}};
   options.optimizer = optimizer;
@@ -348,6 +355,7 @@ void print_trainings() {
   print_training<T>("groups", adam, 1e-3, Norm::kNone, {150, 150});
   print_training<T>("large groups", adam, 1e-3, Norm::kNone, {9001, 9001, 37, 4});
   print_training<T>("parts", adam, 1e-3, Norm::kNone, {2101, 2101, 370, 2});
+  print_training<T>("standardized", adam, 1e-3, Norm::kNone, {150, 150, 37, 200, true});
   for (const Precision precision : {Precision::kBf16x6, Precision::kBf16x3, Precision::kBf16}) {
     if (std::is_same_v<T, double>) break;
     print_training<T>(in_precision("adam", precision), adam, 1e-3, Norm::kBatch, {}, precision);

@@ -102,13 +102,12 @@ class Bar:
                 return
             self._bar.start_t = self._bar.last_print_t = self._began
             n_steps = self._done
-            self._show_numbers()
         if self._bar is not None:
             self._bar.update(n_steps)
 
     def show(self, state: Callable[[], Progress]) -> None:
         """Show the numbers of an epoch."""
-        if self._bar is None and not self._waits:
+        if self._bar is None:
             return
         self._last = state()
         now = time.perf_counter()

@@ -129,8 +129,11 @@ def test_blanks_and_missing_marks(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.columns["x"].values[:6], expected)
 
 
-def test_few_words_beside_times_are_words(tmp_path: Path) -> None:
-    found = read(tmp_path, ["18:00", "19:00", "20:30", "closed"])
+@pytest.mark.parametrize(
+    "cells", [["18:00", "19:00", "20:30", "closed"], ["1 bed 10", "2 beds 12"], ["Q1 2024", "1/12"]]
+)
+def test_words_are_words(tmp_path: Path, cells: list[str]) -> None:
+    found = read(tmp_path, cells)
     assert found.columns["x"].kind == "categorical"
     assert found.notes == []
 

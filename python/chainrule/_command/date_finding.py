@@ -25,7 +25,7 @@ _SAMPLE = 200
 # often than days: in tables from America, and by pandas' own default.
 _DATES = (
     *("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m.%d.%Y", "%d-%m-%Y", "%m-%d-%Y"),
-    *("%Y/%m/%d", "%Y.%m.%d", "%Y-%m-%d"),
+    *("%Y/%m/%d", "%Y.%m.%d", "%Y-%m-%d", "%d. %m. %Y"),
     *("%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%m.%d.%y", "%d-%m-%y", "%m-%d-%y"),
     *("%y/%m/%d", "%y.%m.%d", "%y-%m-%d"),
     *("%b %d, %Y", "%b %d %Y", "%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%d. %b %Y", "%d%b%Y"),
@@ -38,6 +38,7 @@ _PADDED = tuple(date for date in _DATES if re.fullmatch("%[dmy][.-]%[dm][.-]%[dm
 _CLOCKS = (
     *("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H.%M.%S", "%H.%M"),
     *("%I:%M %p", "%I:%M:%S %p", "%I:%M:%S.%f %p", "%I %p"),
+    *("%I.%M.%S %p", "%I.%M.%S.%f %p"),  # Oracle's
 )
 _TIMES = (*_CLOCKS, *(f"{clock} %z" for clock in _CLOCKS))
 # 18.30 is a number.
@@ -52,7 +53,7 @@ _WHOLE = (
 )
 
 _FOREIGN = re.compile(
-    r"(?:\d{1,2}[.\s/-]+(?:de )?)?([^\W\d_]{3,})[.\s/-]+(?:de )?(?:\d{1,2},? )?\d{2,4}"
+    r"(?:\d{1,2}[.\s/-]+(?:de )?)?([^\W\d_]{3,})[.\s/-]+(?:de )?(?:\d{1,2},? )?(?:19|20)\d\d"
 )
 
 _COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}

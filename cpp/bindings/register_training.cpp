@@ -99,6 +99,10 @@ template <class T>
 void set_lbfgs_memory(BoundTrainer<T>& self,
                       const std::tuple<Array<T>, Array<T>, Array<double>>& pairs) {
   const auto& [s, y, inverse_curvature] = pairs;
+  if (self.trainer.lbfgs() == nullptr) throw py::value_error("lbfgs_memory is for L-BFGS alone");
+  const int64_t size = self.model.mlp.parameters().size();
+  read_matrix(s, "lbfgs_memory[0]", inverse_curvature.size(), size);
+  read_matrix(y, "lbfgs_memory[1]", inverse_curvature.size(), size);
   typename Lbfgs<T>::Memory memory{AlignedBuffer<T>(s.size()), AlignedBuffer<T>(y.size()), {}};
   std::copy_n(read(s), s.size(), memory.s.data());
   std::copy_n(read(y), y.size(), memory.y.data());

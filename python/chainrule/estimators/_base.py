@@ -323,10 +323,12 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         gradient: Floats = np.empty(X.shape, model.dtype)
         # Held from the first forward pass to the last backward one: no other comes between.
         with model._lock.hold("input_gradient"):
-            for rows, x in dense_blocks(X, model):
-                outputs = model.forward(x, threads=n_threads)
-                gradient[rows] = model.backward(of_outputs(outputs), threads=n_threads)
-            model._forget_forward()  # which would keep the rows
+            try:
+                for rows, x in dense_blocks(X, model):
+                    outputs = model.forward(x, threads=n_threads)
+                    gradient[rows] = model.backward(of_outputs(outputs), threads=n_threads)
+            finally:
+                model._forget_forward()  # which would keep the rows
         return gradient
 
     # --- protocol --------------------------------------------------------------------------------

@@ -149,9 +149,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
     best_loss_ : float or None
         The lowest of them; None with `early_stopping`. Not with ``"lbfgs"``.
     validation_scores_, best_validation_score_ : list of float or None, float or None
-        R^2 of the held-out rows by epoch, and the best; the loss with its sign changed where
-        R^2 says nothing, for held-out targets that are constant and for quantiles. None without
-        `early_stopping`.
+        R^2 of the held-out rows by epoch, and the best; for quantiles the loss with its sign
+        changed. None without `early_stopping`. Where the held-out targets are constant, R^2 says
+        nothing, and the best epoch is that of their lowest loss.
     evals_result_ : dict
         Loss and score of each evaluation set by epoch: ``{"validation_0": {"loss": [...],
         "score": [...]}}``. Only after a fit with an `eval_set`.

@@ -51,7 +51,9 @@ def train(
     validation = sets[-1] if sets else None
     if stops_early and validation is None:
         rows, validation = estimator._hold_out(rows, random_state)
-    if rule is not None and validation is not None and is_constant(validation, estimator):
+    # R^2 of targets without spread is 0 whatever is predicted.
+    best_by_loss = validation is not None and stops_early and is_constant(validation, estimator)
+    if rule is not None and best_by_loss:
         rule = replace(rule, monitor="loss")
     n_samples = len(rows.x)
     trainer = _make_trainer(estimator, objective, random_state, incremental, uses_lbfgs, precision)
@@ -64,6 +66,7 @@ def train(
         objective=objective,
         offset=estimator._loss_offset(rows.targets, rows.weights),
         score=_scorer(estimator, validation) if stops_early and rule is None else None,
+        best_by_loss=best_by_loss,
         evaluate=_recorder(estimator, trainer, sets) if sets else None,
     )
     if not uses_lbfgs:
@@ -184,18 +187,15 @@ def _make_trainer(
 def _scorer(estimator: Any, validation: Rows | None) -> Callable[[Progress], float]:
     assert validation is not None
     data = validation.checked(estimator.model_.dtype)
-    # R^2 of targets without spread is 0 whatever is predicted: then the loss decides, as for
-    # losses without a score, such as those of quantiles.
-    has_score = not is_constant(validation, estimator)
 
     def score(state: Progress) -> float:
         own: float | None = estimator._own_score(data)
         if own is not None:
             return own
-        if has_score and state.validation_score is not None:
+        if state.validation_score is not None:
             return state.validation_score
         assert state.validation_loss is not None
-        return -state.validation_loss
+        return -state.validation_loss  # a loss without a score, as of quantiles
 
     return score
 

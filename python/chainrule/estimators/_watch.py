@@ -44,6 +44,8 @@ class Plan:
     score : callable or None
         From the state of an epoch to the score that early stopping follows; None: it follows the
         training loss.
+    best_by_loss : bool
+        Whether the best epoch is that of the lowest validation loss: where the score says nothing.
     evaluate : callable or None
         Takes the state of an epoch and records the evaluation sets.
     """
@@ -53,6 +55,7 @@ class Plan:
     objective: Objective
     offset: float
     score: Callable[[Progress], float] | None
+    best_by_loss: bool
     evaluate: Callable[[Progress], object] | None
 
     def loss(self, loss: float, penalty: float) -> float:
@@ -70,6 +73,7 @@ class Watch(Callback):
         self._estimator = estimator
         self._trainer = trainer
         self._plan = plan
+        self._lowest = math.inf
         self._follows_sgd = estimator.optimizer is None and estimator.solver == "sgd"
         self._best = self._first = self._state() if plan.score is not None else None
         # Of a fit that goes on with a warm start, the best epoch is the present state; else there
@@ -89,7 +93,7 @@ class Watch(Callback):
         if plan.score is None:
             self._follow_loss(loss)
         else:
-            self._follow_score(plan.score(state))
+            self._follow_score(plan.score(state), state.validation_loss)
         if self._follows_sgd and estimator.learning_rate == "invscaling":
             self._set_rate_scale((estimator.t_ + 1) ** -estimator.power_t)
         if estimator._no_improvement_count <= estimator.n_iter_no_change:
@@ -130,7 +134,7 @@ class Watch(Callback):
         if best is None or loss < best:
             estimator.best_loss_ = loss
 
-    def _follow_score(self, score: float) -> None:
+    def _follow_score(self, score: float, loss: float | None) -> None:
         estimator = self._estimator
         estimator.validation_scores_.append(score)
         if estimator.verbose:
@@ -140,9 +144,14 @@ class Watch(Callback):
             estimator._no_improvement_count += 1
         else:
             estimator._no_improvement_count = 0
-        if score > best:
-            best = score
+        is_best = score > best
+        if self._plan.best_by_loss:
+            assert loss is not None
+            is_best = loss < self._lowest
+            self._lowest = min(loss, self._lowest)
+        if is_best:
             self._best = self._state()
+        best = max(score, best)
         estimator.best_validation_score_ = best
 
     def _best_score(self) -> float:

@@ -33,8 +33,7 @@ class InUse {
 
 template <class T>
 struct BoundMlp {
-  BoundMlp(int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed)
-      : mlp(in_features, std::move(layers), seed) {}
+  explicit BoundMlp(Mlp<T> network) : mlp(std::move(network)) {}
 
   // Made when first needed: a network that only predicts needs none.
   AlignedBuffer<T>& gradient_buffer() {

@@ -7,6 +7,7 @@
 
 #include "base/flush_to_zero.hpp"
 #include "base/interrupt.hpp"
+#include "ops/team.hpp"
 
 namespace chainrule::bindings {
 
@@ -48,6 +49,27 @@ inline bool signal_raised() {
 
 // Signal handlers run on the main thread alone, so that other threads need not ask.
 Interrupt::Poll signal_poll();
+
+// The same with a team, whose interrupt asks for signals; raises what a handler raised meanwhile.
+// With 0 threads as many as the process is set to.
+template <class Function>
+auto compute_interruptible(Team& team, int threads, const Function& function) {
+  team.begin(threads);
+  team.interrupt().begin(signal_poll());
+  const auto end = [&team] {
+    const bool is_stopped = team.interrupt().is_stopped();
+    team.interrupt().end();
+    if (is_stopped) throw pybind11::error_already_set();
+  };
+  if constexpr (std::is_void_v<decltype(function())>) {
+    compute(function);
+    end();
+  } else {
+    auto result = compute(function);
+    end();
+    return result;
+  }
+}
 
 // At import.
 void remember_main_thread();

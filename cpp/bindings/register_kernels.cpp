@@ -79,7 +79,17 @@ py::object drawn_mask(uint64_t seed, uint32_t layer, uint64_t step, double proba
   Array<T> result = CallArrays().output<T>(out, "out", shape);
   T* mask = result.mutable_data();
   const int64_t size = result.size();
-  compute([&] { active_kernels<T>().dropout_mask(seed, layer, step, probability, 0, mask, size); });
+  constexpr int64_t kPiece = int64_t{1} << 16;
+  Team team;
+  compute_interruptible(team, threads_to_draw(static_cast<double>(size)), [&] {
+    team.run((size + kPiece - 1) / kPiece, size * kElementWork,
+             [&](Context& context, int64_t piece) {
+               const int64_t first = piece * kPiece, count = std::min(kPiece, size - first);
+               context.kernels<T>().dropout_mask(seed, layer, step, probability, first,
+                                                 mask + first, count);
+               context.stop_requested(count * kElementWork);
+             });
+  });
   return result;
 }
 
@@ -88,8 +98,9 @@ py::object drawn_weight(Initializer initializer, uint64_t seed, uint32_t layer, 
                         int64_t out_features, const py::object& out) {
   Array<T> result = CallArrays().output<T>(out, "out", in_features, out_features);
   T* weight = result.mutable_data();
-  compute([&] {
-    initialize_layer<T>(initializer, seed, layer, in_features, out_features, weight, nullptr);
+  Team team;
+  compute_interruptible(team, threads_to_draw(static_cast<double>(result.size())), [&] {
+    initialize_layer<T>(team, initializer, seed, layer, in_features, out_features, weight, nullptr);
   });
   return result;
 }
@@ -117,9 +128,11 @@ void register_random(py::module_& module) {
   module.def(
       "permutation",
       [](uint64_t seed, uint32_t epoch, int64_t size) {
-        std::vector<int64_t> order(static_cast<size_t>(size));
-        without_lock([&] { shuffle(seed, epoch, order); });
-        return py::array_t<int64_t>(size, order.data());
+        py::array_t<int64_t> order(size);
+        int64_t* data = order.mutable_data();
+        Team team;
+        compute_interruptible(team, 1, [&] { shuffle(seed, epoch, data, size, team.interrupt()); });
+        return order;
       },
       "seed"_a, "epoch"_a, "size"_a);
 }

@@ -38,18 +38,6 @@ py::list parameter_blocks(const std::vector<ParameterBlock>& blocks) {
   return result;
 }
 
-// Runs `function`; raises what a signal handler raised meanwhile.
-template <class Function>
-auto compute_interruptible(Team& team, int threads, const Function& function) {
-  team.begin(threads);
-  team.interrupt().begin(signal_poll());
-  const auto result = compute(function);
-  const bool is_stopped = team.interrupt().is_stopped();
-  team.interrupt().end();
-  if (is_stopped) throw py::error_already_set();
-  return result;
-}
-
 // Whether an object is what validation would make of it, finite or not: an ndarray itself, aligned,
 // C-contiguous, (rows, columns) of T in the machine's byte order.
 template <class T>
@@ -88,8 +76,16 @@ void register_mlp(py::module_& module, const char* name) {
   using Model = BoundMlp<T>;
   py::class_<Model>(module, name)
       .def(py::init([](int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed) {
-             const FlushToZero flush;
-             return std::make_unique<Model>(in_features, std::move(layers), seed);
+             Team team;
+             double numbers = 0;
+             int64_t inputs = in_features;
+             for (const LayerSpec& layer : layers) {
+               numbers += static_cast<double>(inputs) * static_cast<double>(layer.out_features);
+               inputs = layer.out_features;
+             }
+             return std::make_unique<Model>(compute_interruptible(
+                 team, threads_to_draw(numbers),
+                 [&] { return Mlp<T>(in_features, std::move(layers), seed, team); }));
            }),
            "in_features"_a, "layers"_a, "seed"_a)
       .def_property_readonly(
@@ -107,8 +103,9 @@ void register_mlp(py::module_& module, const char* name) {
           "initialize",
           [](Model& self, uint64_t seed) {
             const InUse<T> use(self);
-            const FlushToZero flush;
-            self.mlp.initialize(seed);
+            const auto size = static_cast<double>(self.mlp.parameters().size());
+            compute_interruptible(self.team, threads_to_draw(size),
+                                  [&] { self.mlp.initialize(self.team, seed); });
           },
           "seed"_a)
       .def_property_readonly("is_ready", [](const Model& self) { return self.mlp.is_ready(); })

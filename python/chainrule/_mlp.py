@@ -138,6 +138,8 @@ class MLP(Network):
     def initialize(self, seed: int | None = None) -> None:
         """Draw all parameters anew and forget running statistics, those of inputs, and training.
 
+        Interrupted by Ctrl-C, it leaves the model as it was.
+
         Parameters
         ----------
         seed : int, optional
@@ -146,8 +148,9 @@ class MLP(Network):
         if seed is not None:
             seed = _arguments.seed(seed)
         with self._lock.hold("initialize", changes_training=True):
-            self.seed = self.seed if seed is None else seed
-            self._network.initialize(self.seed)
+            chosen = self.seed if seed is None else seed
+            self._network.initialize(chosen)  # whole, or interrupted and not at all
+            self.seed = chosen
             self._training = self.history = self.recipe = None
             self._forget_forward()
             self._forward_count = 0

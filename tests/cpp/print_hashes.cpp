@@ -247,9 +247,11 @@ void print_special_norms() {
 
 template <class T>
 void print_initial_weights() {
+  Team team;
   for (size_t i = 0; i < kInitializers.size(); ++i) {
     std::vector<T> weight(37 * 23), bias(23);
-    initialize_layer<T>(static_cast<Initializer>(i), 5, 1, 37, 23, weight.data(), bias.data());
+    initialize_layer<T>(team, static_cast<Initializer>(i), 5, 1, 37, 23, weight.data(),
+                        bias.data());
     Hash hash;
     hash.add(weight);
     hash.add(bias);
@@ -274,7 +276,8 @@ void print_schedules() {
     hash.print("schedule " + std::string(kSchedules[i].name));
   }
   std::vector<int64_t> order(1001);
-  chainrule::shuffle(3, 4, order);
+  Interrupt never;
+  chainrule::shuffle(3, 4, order.data(), 1001, never);
   Hash hash;
   hash.add(order);
   hash.print("shuffle");

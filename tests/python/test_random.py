@@ -106,6 +106,19 @@ def test_initial_weights(name, shape, variant, dtype):
         assert not same_bits(w, cr.kernels.initialize(name, shape, seed=5, layer=1, dtype=dtype))
 
 
+@pytest.mark.parametrize("name", ["glorot_uniform", "he_normal", "torch_linear"])
+def test_many_numbers_are_the_same_for_any_threads(name, dtype):
+    drawn = []
+    for threads in (1, 2, 5):
+        with cr.runtime.use_num_threads(threads):
+            model = cr.MLP([600, 700], initializer=name, dtype=dtype, seed=3)
+            model.initialize(8)
+            kept = cr.kernels.dropout_mask(400_001, 0.3, seed=2, layer=1, step=5, dtype=dtype)
+            drawn.append([model.parameters.copy(), kept])
+    for other in drawn[1:]:
+        assert all(same_bits(a, b) for a, b in zip(drawn[0], other, strict=True))
+
+
 def test_a_model_draws_these_weights(variant, dtype):
     model = cr.MLP([7, 5, 3], activation="tanh", seed=9, dtype=dtype)
     for layer, (n, m) in enumerate([(7, 5), (5, 3)]):

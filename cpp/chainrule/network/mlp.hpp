@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "base/aligned_buffer.hpp"
@@ -43,10 +44,15 @@ struct Penalty {
 template <class T>
 class Mlp {
  public:
-  // Throws std::length_error when the number of parameters does not fit, std::bad_alloc.
-  Mlp(int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed);
+  // The initial values are drawn by the team, and of no use when its interrupt stopped it. Throws
+  // std::length_error when the number of parameters does not fit, std::bad_alloc.
+  Mlp(int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed, Team& team);
+  // On one thread.
+  Mlp(int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed, Team&& team = Team())
+      : Mlp(in_features, std::move(layers), seed, team) {}
 
-  void initialize(uint64_t seed);
+  // Draws all parameters anew. Changes nothing when the team's interrupt stopped it.
+  void initialize(Team& team, uint64_t seed);
 
   int64_t in_features() const { return in_features_; }
   int64_t out_features() const { return specs_.back().out_features; }
@@ -140,6 +146,8 @@ class Mlp {
     int64_t weight = -1, bias = -1, scale = -1, shift = -1, running = -1;
   };
 
+  void draw(Team& team, uint64_t seed, T* parameters) const;
+  void reset_running_statistics();
   const T* parameter(int64_t offset) const {
     return offset < 0 ? nullptr : parameters_.data() + offset;
   }

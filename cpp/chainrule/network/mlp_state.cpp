@@ -13,7 +13,7 @@
 namespace chainrule {
 
 template <class T>
-Mlp<T>::Mlp(int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed)
+Mlp<T>::Mlp(int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed, Team& team)
     : in_features_(in_features), specs_(std::move(layers)), seed_(seed) {
   int64_t total = 0, running = 0;
   for (size_t i = 0; i < specs_.size(); ++i) {
@@ -39,29 +39,51 @@ Mlp<T>::Mlp(int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed)
     offsets_.push_back(offsets);
   }
   if (standardizes()) running = checked_sum(running, checked_product(2, in_features_));
-  parameters_ = AlignedBuffer<T>(total);
+  parameters_.reserve_scratch(total);  // every parameter is drawn
   running_ = AlignedBuffer<T>(running);
-  initialize(seed);
+  draw(team, seed, parameters_.data());
+  reset_running_statistics();
 }
 
 template <class T>
-void Mlp<T>::initialize(uint64_t seed) {
+void Mlp<T>::initialize(Team& team, uint64_t seed) {
+  AlignedBuffer<T> drawn;
+  drawn.reserve_scratch(parameters_.size());
+  draw(team, seed, drawn.data());
+  if (team.interrupt().is_stopped()) return;
   seed_ = seed;
-  const auto fill = [this](int64_t offset, int64_t size, T value) {
-    if (offset >= 0) std::fill_n(parameters_.data() + offset, size, value);
+  // In place: Python has views of the buffer.
+  constexpr int64_t kPiece = int64_t{1} << 16;
+  const int64_t size = drawn.size();
+  team.run_whole((size + kPiece - 1) / kPiece, size, [&](Context&, int64_t piece) {
+    const int64_t at = piece * kPiece;
+    std::copy_n(drawn.data() + at, std::min(kPiece, size - at), parameters_.data() + at);
+  });
+  reset_running_statistics();
+}
+
+template <class T>
+void Mlp<T>::draw(Team& team, uint64_t seed, T* parameters) const {
+  const auto fill = [parameters](int64_t offset, int64_t size, T value) {
+    if (offset >= 0) std::fill_n(parameters + offset, size, value);
   };
-  for (size_t i = 0; i < specs_.size(); ++i) {
+  for (size_t i = 0; i < specs_.size() && !team.interrupt().is_stopped(); ++i) {
     const int64_t width = specs_[i].out_features;
     const Offsets& at = offsets_[i];
-    initialize_layer(specs_[i].initializer, seed, static_cast<uint32_t>(i), layer_inputs(i), width,
-                     parameters_.data() + at.weight,
-                     at.bias < 0 ? nullptr : parameters_.data() + at.bias);
+    initialize_layer(team, specs_[i].initializer, seed, static_cast<uint32_t>(i), layer_inputs(i),
+                     width, parameters + at.weight, at.bias < 0 ? nullptr : parameters + at.bias);
     fill(at.scale, width, T{1});
     fill(at.shift, width, T{0});
-    if (at.running >= 0) {
-      std::fill_n(running_.data() + at.running, width, T{0});
-      std::fill_n(running_.data() + at.running + width, width, T{1});
-    }
+  }
+}
+
+template <class T>
+void Mlp<T>::reset_running_statistics() {
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    const int64_t width = specs_[i].out_features, running = offsets_[i].running;
+    if (running < 0) continue;
+    std::fill_n(running_.data() + running, width, T{0});
+    std::fill_n(running_.data() + running + width, width, T{1});
   }
   if (standardizes()) {
     std::fill_n(running_.data() + running_.size() - 2 * in_features_, 2 * in_features_, T{0});

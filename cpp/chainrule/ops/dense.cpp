@@ -125,9 +125,8 @@ void blocked_product(Context& context, int64_t m, int64_t n, int64_t k, const Op
   }
 }
 
-// C (m x n) = start + A (m x k) B (k x n). B is a matrix or a transposed one; `panels` may be its
-// packed panels.
-//
+}  // namespace
+
 // Panel by panel of C's columns, and within it by blocks of k, whose chains continue where the last
 // block's ended, so that blocking changes no bit. A transposed panel is always packed.
 template <class T>
@@ -159,6 +158,8 @@ void product(Context& context, Precision precision, int64_t m, int64_t n, int64_
     } while (p < k);
   }
 }
+
+namespace {
 
 // Rows of a large weight gradient that make a piece.
 constexpr int64_t kGradientRows = 128;
@@ -433,6 +434,8 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
 }
 
 #define CHAINRULE_INSTANTIATE(T)                                                                   \
+  template void product(Context&, Precision, int64_t, int64_t, int64_t, const Operand<T>&,         \
+                        const Operand<T>&, const T*, const Result<T>&);                            \
   template int64_t panel_count(const KernelTable<T>&, int64_t);                                    \
   template int64_t panels_size(const KernelTable<T>&, const DenseShape&);                          \
   template int64_t transposed_panels_size(const KernelTable<T>&, const DenseShape&);               \

@@ -1,5 +1,5 @@
-// The dense layer: forward with bias and activation, and the parts of backward. Called by
-// network/mlp.cpp and the bindings; calls the active variant's kernels.
+// Products of matrices, and the dense layer: forward with bias and activation, and the parts of
+// backward. Called by network and the bindings; calls the active variant's kernels.
 //
 // Matrices are row-major: x (batch_size, in_features), weight (in_features, out_features), bias
 // (out_features), y and z (batch_size, out_features). Outputs alias no input. Everything stops
@@ -9,11 +9,18 @@
 #include <cstdint>
 
 #include "kernels/lists.hpp"
+#include "ops/operand.hpp"
 #include "ops/precision.hpp"
 #include "ops/row_blocks.hpp"
 #include "ops/team.hpp"
 
 namespace chainrule {
+
+// C (m x n) = start + A (m x k) B (k x n). B is a matrix or a transposed one; `panels` may be its
+// packed panels.
+template <class T>
+void product(Context& context, Precision precision, int64_t m, int64_t n, int64_t k,
+             const Operand<T>& a, const Operand<T>& b, const T* panels, const Result<T>& c);
 
 struct DenseShape {
   int64_t batch_size, in_features, out_features;

@@ -12,8 +12,8 @@
 namespace chainrule {
 
 // order = a permutation of 0 .. size-1 that depends on (seed, epoch) alone: Fisher and Yates's
-// shuffle over a Philox stream.
-void shuffle(uint64_t seed, uint32_t epoch, std::vector<int64_t>& order);
+// shuffle over a Philox stream. Unfinished when the interrupt stopped it.
+void shuffle(uint64_t seed, uint32_t epoch, int64_t* order, int64_t size, Interrupt& interrupt);
 
 // The user's arrays, not owned.
 template <class T>

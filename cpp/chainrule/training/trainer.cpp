@@ -122,7 +122,13 @@ RunResult Trainer<T>::run(int64_t max_steps) {
   team_.begin(threads);
   if (progress.rows == 0) progress = {};
   if (shuffles_ && shuffled_epoch_ != epoch) {
-    shuffle(options_.seed, static_cast<uint32_t>(epoch), order_);
+    shuffled_epoch_ = -1;
+    shuffle(options_.seed, static_cast<uint32_t>(epoch), order_.data(),
+            static_cast<int64_t>(order_.size()), team_.interrupt());
+    if (team_.interrupt().is_stopped()) {
+      result.status = RunStatus::kInterrupted;
+      return result;
+    }
     shuffled_epoch_ = epoch;
   }
   while (progress.rows < data_.rows) {

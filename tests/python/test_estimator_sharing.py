@@ -353,6 +353,28 @@ def test_what_is_refused_changes_nothing(name, method):
     assert model._trainer.history is history
 
 
+def test_a_refused_warm_start_leaves_the_weights_of_standardized_targets():
+    X, y = DIABETES
+    model = regressor(max_iter=2, warm_start=True, standardize=True).fit(X, y * 3e4 + 7)
+    before = model.model_.parameters.copy()
+    with pytest.raises(TypeError, match=r"callbacks\[1\] must be a function"):
+        model.set_params(callbacks=[3]).fit(X, y * 0.37)  # which there and back rounds
+    assert same_bits(model.model_.parameters, before)
+
+
+def test_one_row_is_too_few_for_batch_normalization():
+    X, y = DIABETES
+    model = regressor(norm="batch")
+    with pytest.raises(ValueError, match="at least 2 rows to train with batch normalization"):
+        model.partial_fit(X[:1], y[:1])
+    assert not hasattr(model, "model_")
+    model.partial_fit(X[:2], y[:2])
+    before = pickle.dumps(model)
+    with pytest.raises(ValueError, match="at least 2 rows to train with batch normalization"):
+        model.partial_fit(X[:1], y[:1])
+    assert pickle.dumps(model) == before
+
+
 def test_a_fit_leaves_nothing_of_an_earlier_one_of_another_kind():
     model = classifier(max_iter=2, early_stopping=True).fit(*WINE, eval_set=WINE)
     fresh = classifier(max_iter=2, solver="lbfgs").fit(*CANCER)

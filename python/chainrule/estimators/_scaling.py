@@ -113,12 +113,17 @@ def scaled_targets(
         return
     model, loss = estimator.model_, estimator._objective().loss
     scaled = scale.of_rows(rows), [scale.of_rows(part) for part in sets]
+    before = model.parameters.copy()
     if not is_first:
         scale.put_into(model, loss, inverse=True)
+    start = model.parameters.copy()
     try:
         yield scaled
     finally:
-        scale.put_into(model, loss)
+        if is_first or not np.array_equal(model.parameters, start):
+            scale.put_into(model, loss)
+        else:  # refused: there and back is not without rounding
+            model.parameters[:] = before
         last = estimator._trainer
         if last is not None:
             # The optimizer's state is that of the other last layer.

@@ -1,4 +1,4 @@
-# The compiled module, name by name; tests/test_codebase.py compares this file with it.
+# The compiled module, name by name; tests/house/test_codebase.py compares this file with it.
 #
 # It checks what memory depends on: arrays are C-contiguous, aligned and of one dtype, they fit each
 # other (ValueError and TypeError name the argument), and none that is written overlaps another. For

@@ -1,8 +1,8 @@
 """Write golden.npz: inputs and outputs of everything chainrule computes, made with PyTorch.
 
 Run by hand when a kernel is added, with torch==2.13.0 and scipy installed; the tests
-(tests/python/test_golden.py) read the file and need neither. Every array is float64 PyTorch on
-inputs that are float32 numbers, so that the same inputs are exact in both precisions.
+(tests/python/kernels/test_golden.py) read the file and need neither. Every array is float64 PyTorch
+on inputs that are float32 numbers, so that the same inputs are exact in both precisions.
 
 Keys are group/case/field. Each case has a field "config", a JSON object; the other fields are
 plain arrays: inputs in float32, results in float64. What the cases of a group share stands under

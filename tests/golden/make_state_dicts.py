@@ -1,10 +1,10 @@
 """Write state_dicts.npz: state dictionaries of PyTorch modules and the modules' outputs.
 
-Run by hand with torch==2.13.0; tests/python/test_exchange_state_dict.py reads the file and needs no
-PyTorch. Keys are case/config (JSON: the activation, its parameter, the norm), case/x, case/y and
-case/state/<key of the state dictionary>, in the dictionary's order. Parameters and inputs are
-float32 numbers; outputs are computed in float64, in eval mode, with running statistics of three
-batches.
+Run by hand with torch==2.13.0; tests/python/exchange/test_exchange_state_dict.py reads the file and
+needs no PyTorch. Keys are case/config (JSON: the activation, its parameter, the norm), case/x,
+case/y and case/state/<key of the state dictionary>, in the dictionary's order. Parameters and
+inputs are float32 numbers; outputs are computed in float64, in eval mode, with running statistics
+of three batches.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Writes model_2.safetensors, a model file of version 2 of the format, which stays readable.
 
-Run by hand, once for each version of the format; tests/python/test_model_files.py knows what the
-file holds.
+Run by hand, once for each version of the format; tests/python/files/test_model_files.py knows what
+the file holds.
 """
 
 from pathlib import Path

@@ -2,8 +2,8 @@
 
 Read by _c_functions.py and _onnx_graph.py. The kernels have them in
 cpp/chainrule/simd/math_coefficients.hpp (written by math_coefficients.sollya, which says what each
-polynomial approximates) and simd/math.hpp; tests/python/test_exchange_c.py compares. Polynomials
-are in ascending order. Hexadecimal, as Python and C99 write a float exactly.
+polynomial approximates) and simd/math.hpp; tests/python/exchange/test_exchange_c.py compares.
+Polynomials are in ascending order. Hexadecimal, as Python and C99 write a float exactly.
 """
 
 from __future__ import annotations

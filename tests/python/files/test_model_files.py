@@ -17,7 +17,7 @@ from chainrule._files import container
 from chainrule._files.model import pack_model, unpack_model
 
 PACKAGE = pathlib.Path(cr.__file__).parent
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
 
 ACTIVATIONS = [
     *_core.activations(),

@@ -15,7 +15,7 @@ from chainrule import _core
 from chainrule._errors import not_installed
 from chainrule.exchange._sequential import sequential
 
-ENTRIES = dict(np.load(Path(__file__).parents[1] / "golden" / "state_dicts.npz"))
+ENTRIES = dict(np.load(Path(__file__).parents[2] / "golden" / "state_dicts.npz"))
 
 
 def case(name):

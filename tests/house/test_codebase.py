@@ -14,7 +14,7 @@ import pytest
 import chainrule as cr
 from chainrule import _core, estimators
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "chainrule"
 CPP = ROOT / "cpp"
 # An arrow only points down: from a layer to those before it.

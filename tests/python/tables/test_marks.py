@@ -32,7 +32,7 @@ def write(path: Path, targets: list[str], features: list[str] | None = None, n: 
 
 
 def test_the_list_is_in_the_documentation() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "command.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "command.md").read_text(encoding="utf-8")
     for mark in filter(None, USUAL):
         assert f"`{mark}`" in text
 

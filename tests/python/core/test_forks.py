@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from thread_cases import train
@@ -121,7 +120,7 @@ print("done")
 
 def run(code, n_forks, name):
     expected = train(name, "float32", 1)
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [*sys.path, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-c", (FORK + code).format(N_FORKS=n_forks, NAME=name, EXPECTED=expected)],
         env={**os.environ, "PYTHONPATH": path},

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule.exchange import _coefficients
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(params=COMPILERS)

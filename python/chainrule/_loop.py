@@ -77,6 +77,7 @@ class Best:
     def restore(self) -> None:
         """Put back the numbers of the best epoch."""
         if self.kept is not None:
+            self._model._forget_forward()
             self._model.parameters[:] = self.kept[0]
             self._model.running_statistics[:] = self.kept[1]
 
@@ -223,6 +224,7 @@ class Loop:
                 self._checkpoints.steps_until_due(core.step_count),
                 plan.bar.steps_until_due(plan.steps_per_epoch),
             )
+            self._trainer.model._forget_forward()  # of a callback: the parameters change
             began = time.perf_counter()
             try:
                 status, steps = core.run(min(piece for piece in pieces if piece is not None))

@@ -136,7 +136,7 @@ class Network:
             When the model has no such layer, X is not such an array, or a standard deviation is
             too large for the model's dtype; nothing has changed then.
         RuntimeError
-            When another thread is training the model.
+            When the model is being trained, by another thread or around a callback.
 
         Examples
         --------
@@ -151,7 +151,7 @@ class Network:
         x = _validation.matrix(X, "X", self.dtype, self.in_features)
         if len(x) == 0:
             raise ValueError(f"X must have at least one row, got shape {x.shape}")
-        with self._lock.hold("standardize"):
+        with self._lock.hold("standardize", changes_training=True):
             self._forget_forward()
             self._network.standardize(x)
 

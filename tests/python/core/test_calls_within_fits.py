@@ -20,7 +20,9 @@ def rows(rng, n_rows=60):
 @pytest.mark.parametrize("norm", [None, "batch"])
 def test_a_callback_cannot_change_its_own_training(norm, rng):
     x, y = rows(rng)
-    alone, watched = (cr.MLP([3, 8, 1], norm=norm, seed=1) for _ in "ab")
+    layers = [3, cr.Standardize(), 8, 1]
+    alone, watched = (cr.MLP(layers, norm=norm, seed=1) for _ in "ab")
+    watched.standardize(x)
     other = cr.Trainer(watched, loss="mse")
     refused = []
 
@@ -28,6 +30,7 @@ def test_a_callback_cannot_change_its_own_training(norm, rng):
         model = state.model
         calls = [
             lambda: model.initialize(),
+            lambda: model.standardize(2 * x),
             lambda: model.fit(x, y, loss="mse"),
             lambda: state.trainer.step(x, y),
             lambda: state.trainer.fit(x, y),
@@ -49,10 +52,39 @@ def test_a_callback_cannot_change_its_own_training(norm, rng):
     settings = {"loss": "mse", "batch_size": 16, "epochs": 3}
     alone.fit(x, y, **settings)
     watched.fit(x, y, **settings, callbacks=[meddle])
-    assert len(refused) == 3 * (6 + (norm == "batch"))
+    assert len(refused) == 3 * (7 + (norm == "batch"))
     assert same_bits(alone.parameters, watched.parameters)
     assert same_bits(alone.running_statistics, watched.running_statistics)
     watched.initialize()  # when it is over
+
+
+# By this rule no epoch is better than the first.
+@pytest.mark.parametrize("stopping", [None, cr.EarlyStopping(2, min_delta=1e9)], ids=["", "rule"])
+def test_backward_is_refused_when_the_fit_has_gone_on_after_forward(stopping, rng):
+    x, y = rows(rng)
+    refused = []
+
+    class Differentiates(cr.Callback):
+        every_n_steps = 2
+
+        def on_step_end(self, state):
+            if state.step > 2:
+                with pytest.raises(RuntimeError, match="backward must follow forward, without"):
+                    state.model.backward(np.ones((5, 1)))
+                refused.append(state.step)
+            state.model.forward(x[:5])
+
+        def on_epoch_end(self, state):
+            state.model.forward(x[:5])
+
+    model = cr.MLP([3, 8, 1], seed=1)
+    settings = {"loss": "mse", "batch_size": 16, "epochs": 3}
+    model.fit(x, y, **settings, early_stopping=stopping, callbacks=[Differentiates()])
+    assert refused == [4, 6, 8, 10, 12]
+    if stopping is not None:
+        assert model.history.best_epoch == 1
+        with pytest.raises(RuntimeError, match="backward must follow forward, without"):
+            model.backward(np.ones((5, 1)))
 
 
 class Ends(Exception):  # noqa: N818

@@ -150,10 +150,11 @@ def find(
             f"resume_from must be a checkpoint of a fit that began after {trainer.epoch} epochs of "
             f"the trainer, got {path!r} of one that began after {training.first_epoch}"
         )
-    done = training.epoch - training.first_epoch
-    if epochs < done:
+    # One that has begun is done with as well: its steps have been taken.
+    begun = training.epoch - training.first_epoch + (training.state.progress[1] > 0)
+    if epochs < begun:
         raise ValueError(
-            f"epochs must be at least {done}, those done in the checkpoint {path!r}, got {epochs}"
+            f"epochs must be at least {begun}, those begun in the checkpoint {path!r}, got {epochs}"
         )
     return training
 

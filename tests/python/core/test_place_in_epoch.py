@@ -162,6 +162,22 @@ def test_a_checkpoint_within_an_epoch(optimizer, variant, dtype, rng, tmp_path):
     assert_same(resumed, whole)
 
 
+@pytest.mark.parametrize("step", [11, 20])  # in the middle of the second epoch, and at its end
+def test_epochs_count_the_one_that_a_checkpoint_has_begun(step, rng, tmp_path):
+    rows = problem(rng, 90)
+    path = tmp_path / "c"
+    fit(rich_model(), rows, 3, callbacks=[StopsAt(step), cr.Checkpoint(path)])
+    resumed = rich_model()
+    before = numbers(resumed).copy()
+    with pytest.raises(ValueError, match="epochs must be at least 2, those begun in the"):
+        fit(resumed, rows, 1, resume_from=path)
+    assert same_bits(numbers(resumed), before)
+    whole = rich_model()
+    fit(whole, rows, 2)
+    fit(resumed, rows, 2, resume_from=path)
+    assert_same(resumed, whole)
+
+
 def test_when_checkpoints_are_written_within_epochs(rng, tmp_path):
     x, y = problem(rng, 90)
     path = tmp_path / "c"

@@ -33,7 +33,7 @@ def dataset(
     weights = _validation.sample_weights(sample_weight, model.dtype, len(x), names[2])
     _validation.require_some_weight(weights, names[2])
     # Views: whoever has the arrays may set their shapes in place while they are in use.
-    return Dataset(x.view(), targets.view(), weights)
+    return Dataset(x.view(), targets.view(), None if weights is None else weights.view())
 
 
 def given_validation(model: MLP, loss: Loss, validation_data: Any) -> Dataset:

@@ -116,3 +116,35 @@ def test_a_shape_that_another_thread_changes(call, rng):
         other.join()
     assert right + len(errors) > 10
     assert all(re.search(r"\b(X|y|targets)\b", error) for error in errors)
+
+
+def test_shapes_that_a_callback_changes_do_not_reach_the_fit(rng):
+    def arrays(n_rows):
+        weights = rng.uniform(0.5, 1, n_rows)
+        return rng.normal(size=(n_rows, 3)), rng.normal(size=(n_rows, 2)), weights
+
+    training, validation = arrays(60), arrays(20)
+
+    def flatten(state):
+        for array in (*training, *validation):
+            array.shape = (1, array.size)
+
+    def fit(given, held, callbacks):
+        x, y, weights = given
+        model = new_model()
+        settings = {"loss": "mse", "epochs": 3, "batch_size": 16}
+        model.fit(
+            *(x, y),
+            **settings,
+            sample_weight=weights,
+            validation_data=held,
+            callbacks=callbacks,
+        )
+        return model
+
+    copies = [tuple(array.copy() for array in part) for part in (training, validation)]
+    expected = fit(*copies, [])
+    model = fit(training, validation, [flatten])
+    assert training[2].shape == (1, 60)
+    assert same_bits(model.parameters, expected.parameters)
+    assert model.history.validation_loss == expected.history.validation_loss

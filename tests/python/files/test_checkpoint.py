@@ -410,7 +410,7 @@ def test_more_epochs_than_before(rng, tmp_path):
     first.fit(x, y, loss="mse", epochs=4, callbacks=[cr.Checkpoint(path)])
     second.fit(x, y, loss="mse", epochs=9, resume_from=path)
     assert_same_training(second, whole)
-    with pytest.raises(ValueError, match="epochs must be at least 4, those begun in the checkpoint"):
+    with pytest.raises(ValueError, match="epochs must be at least 4, those begun in the"):
         second.fit(x, y, loss="mse", epochs=3, resume_from=path)
     second.fit(x, y, loss="mse", epochs=4, resume_from=path)
     assert_same_training(second, first)

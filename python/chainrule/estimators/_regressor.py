@@ -126,9 +126,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         :class:`chainrule.ScaleWarning` of them. `coefs_` are those of standardized features.
         `partial_fit` takes means and deviations of the rows of its first call, and y as it
         is. In `fit` the same goes for y, unless the loss is ``"poisson"``: the network is fitted
-        to standardized targets, in whose units `alpha`, losses and callbacks are. Its last layer
-        then takes them back, so that predictions are in the units of y; a `partial_fit` after
-        that begins anew with the optimizer.
+        to standardized targets, in whose units `alpha`, losses and the `model` of a callback's
+        state are. Its last layer then takes them back, so that predictions are in the units of y,
+        those of the estimator in a callback too; a `partial_fit` after that begins anew with the
+        optimizer.
 
     Attributes
     ----------

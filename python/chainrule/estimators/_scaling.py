@@ -16,6 +16,7 @@ from .._layers import Standardize
 from .._losses import GaussianNLL, Quantile
 from .._scale import found_in_x, found_in_y, odd_columns, warn
 from .._training import Trainer
+from ._state import attach
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ._data import Rows
 
 _CURE = "standardize='auto' standardizes them"
+# Where an estimator holds by what the targets of the fit at work on it are standardized.
+_SCALE = "_scale_at_work"
 
 
 def input_layers(estimator: Any, x: Floats, warns: bool) -> list[Standardize]:
@@ -111,21 +114,37 @@ def scaled_targets(
     if scale is None:
         yield rows, sets
         return
-    model, loss = estimator.model_, estimator._objective().loss
+    loss = estimator._objective().loss
+    if not is_first:  # others predict by the last fit's network until this one ends
+        attach(estimator, estimator.model_.copy())
+        scale.put_into(estimator.model_, loss, inverse=True)
     scaled = scale.of_rows(rows), [scale.of_rows(part) for part in sets]
-    before = model.parameters.copy()
-    if not is_first:
-        scale.put_into(model, loss, inverse=True)
-    start = model.parameters.copy()
+    vars(estimator)[_SCALE] = scale
     try:
         yield scaled
     finally:
-        if is_first or not np.array_equal(model.parameters, start):
-            scale.put_into(model, loss)
-        else:  # refused: there and back is not without rounding
-            model.parameters[:] = before
-        last = estimator._trainer
-        if last is not None:
-            # The optimizer's state is that of the other last layer.
-            estimator._trainer = Trainer(model, **vars(last._settings))
-            estimator._trainer._state.history = last.history
+        del vars(estimator)[_SCALE]
+        scale.put_into(estimator.model_, loss)
+        _renew_trainer(estimator)
+
+
+def in_units_of_y(estimator: Any) -> Any:
+    """Return an estimator, within `scaled_targets` a copy, whose network predicts y as it was."""
+    state = vars(estimator).copy()
+    scale = state.pop(_SCALE, None)
+    if scale is None:
+        return estimator
+    whole = object.__new__(type(estimator))
+    whole.__dict__ = state
+    attach(whole, estimator.model_.copy())
+    scale.put_into(whole.model_, estimator._objective().loss)
+    _renew_trainer(whole)
+    return whole
+
+
+def _renew_trainer(estimator: Any) -> None:
+    """Make a new trainer: the optimizer's state of the last one is that of another last layer."""
+    last = estimator._trainer
+    if last is not None:
+        estimator._trainer = Trainer(estimator.model_, **vars(last._settings))
+        estimator._trainer._state.history = last.history

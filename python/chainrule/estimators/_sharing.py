@@ -12,6 +12,8 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._scaling import in_units_of_y
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -41,7 +43,9 @@ def snapshot(estimator: Any) -> Any:
     """
     state = vars(estimator).copy()
     fit = state.pop(_FIT, None)
-    return fit.twin if fit is not None and fit.is_own() else _twin(estimator, state)
+    if fit is not None and fit.is_own():
+        return in_units_of_y(fit.twin)
+    return _twin(estimator, state)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """What is said of columns that a network hardly learns by, and that the cure it names is one."""
 
+import copy
 import pickle
+import threading
 import warnings
 
 import numpy as np
@@ -350,6 +352,35 @@ def test_a_warm_start_begins_with_the_weights_of_the_last_fit(rng):
     # Other units of the same network: y is standardized by what it is now.
     fitted(model, X, y / 1e3)
     np.testing.assert_allclose(model.predict(X), before, rtol=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "gaussian_nll"])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_calls_within_a_fit_are_in_the_units_of_y(warm_start, loss, rng):
+    """A callback's are of the network so far, those of another thread of the last fit's."""
+    X, _, y = regression(rng, 1)
+    y = 1e6 * y.ravel()
+    call = CALL | {"loss": loss, "standardize": True, "warm_start": warm_start}
+    model = fitted(MLPRegressor(**call), X, y)
+    before = model.predict(X)
+    copies, elsewhere = [], []
+
+    def callback(state):
+        copies.append(copy.copy(model))
+        assert same_bits(model.predict(X), copies[-1].predict(X))
+        assert model.score(X, y) == copies[-1].score(X, y)
+        thread = threading.Thread(target=lambda: elsewhere.append(model.predict(X)))
+        thread.start()
+        thread.join()
+
+    fitted(model.set_params(callbacks=[callback], max_iter=3), X, y)
+    assert len(elsewhere) == len(copies) == 3
+    assert all(same_bits(outputs, before) for outputs in elsewhere)
+    assert same_bits(copies[-1].predict(X), model.predict(X))
+    assert same_bits(copies[-1].model_.parameters, model.model_.parameters)
+    assert copies[-1].loss_curve_ == model.loss_curve_
+    goes_on = [m.set_params(callbacks=None).partial_fit(X, y) for m in (copies[-1], model)]
+    assert same_bits(goes_on[0].model_.parameters, goes_on[1].model_.parameters)
 
 
 @pytest.mark.parametrize("choice", [True, False])

@@ -23,6 +23,7 @@ from chainrule._command.source import (
     dated,
     fail_at,
 )
+from chainrule._command.strays import Strays, strays_of
 
 __all__ = ["Built", "build_columns"]
 
@@ -40,14 +41,14 @@ class Built:
     columns : dict of str to Column
     notes : list of str
         What was assumed.
-    breaks : dict of str to (int, str)
-        Row and text that is no date, in a column of dates up to there.
+    strays : dict of str to Strays
+        Of columns with more texts than are kept.
     """
 
     n_rows: int
     columns: dict[str, Column]
     notes: list[str]
-    breaks: dict[str, tuple[int, str]] = field(default_factory=dict)
+    strays: dict[str, Strays] = field(default_factory=dict)
 
 
 def build_columns(
@@ -82,7 +83,6 @@ def build_columns(
     known: dict[str, tuple[str, ...]] = dict.fromkeys((*as_text, *given.of_column), ())
     known |= {name: (each,) for name, each in dates.items()}
     notes: dict[str, str] = {}
-    breaks: dict[str, tuple[int, str]] = {}
     while True:
         builders = {
             name: _Builder(
@@ -104,6 +104,11 @@ def build_columns(
         if not again:
             again = _settled(builders, notes)
         if not again:
+            strays = {
+                name: max(each.strays, key=lambda strays: strays.n_fits)
+                for name, each in builders.items()
+                if each.strays
+            }
             columns = {name: builders.pop(name).finish() for name in wanted}
             for name, column in columns.items():
                 if column.kind == "date" and given.of_column.get(name) == NONE:
@@ -111,14 +116,11 @@ def build_columns(
                         f"--date-format {quoted(f'{name}={NONE}')}: the column of {source.path} "
                         "has a type that holds dates or times"
                     )
-            return Built(n_rows, columns, [*notes.values()], breaks)
+            return Built(n_rows, columns, [*notes.values()], strays)
         for name, left in again.items():
             known[name] = left
             if not left:
                 kinds[name] = "categorical"
-                misfit = builders[name].misfit
-                if misfit is not None:
-                    breaks[name] = misfit
 
 
 class _Builder:
@@ -130,8 +132,8 @@ class _Builder:
         Formats with which the file is to be read again, () to keep its text.
     formats : tuple of str or None
         Those that read every text up to now; () where dates are not looked for.
-    misfit : tuple of (int, str) or None
-        Row and text of the first that is in none of them.
+    strays : list of Strays
+        Of more texts than are kept; one for each way in which most of them may read.
     """
 
     def __init__(
@@ -146,7 +148,7 @@ class _Builder:
     ) -> None:
         self.again: tuple[str, ...] | None = None
         self.formats = formats
-        self.misfit: tuple[int, str] | None = None
+        self.strays: list[Strays] = []
         self._name = name
         self._is_given = is_given
         self._preferred = preferred
@@ -165,6 +167,8 @@ class _Builder:
 
     def add(self, source: Source, chunk: Chunk, part: Column) -> None:
         """Take the column's values in a chunk."""
+        for strays in self.strays:
+            strays.add(chunk.start, part)
         if self.again is not None or self._kind == "unsupported":
             return
         if part.kind == "categorical" and self.formats != () and self._kind in ("empty", "date"):
@@ -185,12 +189,25 @@ class _Builder:
         if part.kind == "categorical":
             codes = [self._codes.setdefault(text, len(self._codes)) for text in part.categories]
             if len(self._codes) > _MOST_TEXTS:
-                self._kind = "unsupported"
-                self._parts.clear()
+                self._let_go(chunk, part)
                 return
             table = np.array([*codes, -1], np.int32)
             part = Column("categorical", table[part.values])
         self._parts.append(part)
+
+    def _let_go(self, chunk: Chunk, part: Column) -> None:
+        """Keep no texts, but count what they read as."""
+        texts = list(self._codes)
+        self.strays = strays_of(texts)
+        for strays in self.strays:
+            start = 0
+            for each in self._parts:
+                is_text = each.kind == "categorical"
+                strays.add(start, Column(each.kind, each.values, texts if is_text else []))
+                start += len(each.values)
+            strays.add(chunk.start, part)
+        self._kind = "unsupported"
+        self._parts.clear()
 
     def _read_again(self, formats: tuple[str, ...]) -> None:
         self.again = formats
@@ -214,7 +231,6 @@ class _Builder:
         first = next(iter(found), None)
         if self.formats is not None and first != self.formats[0]:
             self._refuse_if_given(source, chunk, part)
-            self.misfit = self._misfit(chunk, part, self.formats[0])
             # Perhaps with seconds, which those before left out; once, or it might never end.
             merged = {} if self._was_told or found else find_formats([*self._sample, *texts])
             self._read_again(tuple(found or merged))

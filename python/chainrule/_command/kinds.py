@@ -91,10 +91,12 @@ def _other_format(name: str, column: Column) -> str:
     formats: tuple[str, ...] = ()
     if column.kind == "date":
         return f"; it holds {'times of day' if is_time(column.date_format) else 'dates'} here"
+    values = column.values
     if column.kind == "categorical":
         formats = tuple(find_formats(column.categories))
-    elif column.kind == "numeric":
-        found = find_in_numbers(name, column.values)
+        values = np.array([*map(to_number, column.categories)])
+    if not formats and not np.isnan(values).all():
+        found = find_in_numbers(name, values)
         formats = () if found is None else found[:1]
     if not formats:
         return ""

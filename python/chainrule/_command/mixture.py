@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from chainrule._command.dates import in_words, to_number
 from chainrule._command.errors import quoted
 from chainrule._command.report import count
 from chainrule._command.source import Column, Source, fail_at
+from chainrule._command.strays import DECIMAL_COMMAS, NUMBERS, Strays
 
 __all__ = ["examine_text"]
 
@@ -29,12 +30,8 @@ def examine_text(source: Source, name: str, built: Built, with_dates: bool) -> s
         If most of a column of text reads as numbers, or as dates: more likely a slip.
     """
     column = built.columns[name]
-    if column.kind == "unsupported" and name in built.breaks:
-        # Dates by the ten thousand, and then something else.
-        row, text = built.breaks[name]
-        if formats_of(text, with_times=False):
-            return f"{quoted(name)} holds dates of more than one format, {quoted(text)} in another"
-        _fail_at_no_date(source, row, name, "")
+    if name in built.strays:
+        return _examine_strays(source, name, built.strays[name], with_dates)
     if column.kind != "categorical" or not column.categories:
         return None
     texts = column.categories
@@ -48,34 +45,53 @@ def examine_text(source: Source, name: str, built: Built, with_dates: bool) -> s
     return _examine_dates(source, name, column, of_text)
 
 
+def _examine_strays(source: Source, name: str, strays: Strays, with_dates: bool) -> str | None:
+    """Do the same for a column with more texts than are kept."""
+    if strays.first is None or strays.n_fits <= strays.n_others:
+        return None
+    row, text = strays.first
+    others = f" ({count(strays.n_others, 'row')} of {strays.n_fits + strays.n_others:,})"
+    if strays.of in (NUMBERS, DECIMAL_COMMAS):
+        _fail_at_no_number(source, row, name, strays.of, others)
+    if not with_dates:
+        return None
+    if not formats_of(text, with_times=False):
+        _fail_at_no_date(source, row, name, others)
+    return f"{quoted(name)} holds dates of more than one format, {quoted(text)} in another"
+
+
 def _refuse_numbers(source: Source, name: str, column: Column, of_text: npt.NDArray[Any]) -> None:
     texts = column.categories
     is_number = np.array([not np.isnan(to_number(text)) for text in texts])
     has_comma = np.array([not np.isnan(to_number(text.replace(",", ".", 1))) for text in texts])
-    for what, fits in (("numbers", is_number), ("decimal commas", has_comma)):
+    for what, fits in ((NUMBERS, is_number), (DECIMAL_COMMAS, has_comma)):
         n_fits = int(of_text[fits].sum())
         n_others = int(of_text.sum()) - n_fits
-        comma = what == "decimal commas"
-        if comma:
+        if what == DECIMAL_COMMAS:
             # A spreadsheet's numbers, which as text would be so many names.
             fits = is_number | ~has_comma
         if fits.all() or n_fits <= n_others:
             continue
-        row = _first_row(column, ~fits)
-        text = source.text(row, name)
-        choice = f"--categorical {quoted(name)}"
-        others = "" if comma else f" ({count(n_others, 'row')} of {len(column.values):,})"
-        fail_at(
-            source,
-            row,
-            name,
-            f"is text in a column of {what}{others}; "
-            + (
-                f"write decimals with a point, or give {choice}"
-                if comma or has_comma.all()
-                else f"correct it, or give --missing {quoted(text)} or {choice}"
-            ),
-        )
+        if what == NUMBERS and has_comma.all():
+            what = DECIMAL_COMMAS
+        others = f" ({count(n_others, 'row')} of {len(column.values):,})"
+        _fail_at_no_number(source, _first_row(column, ~fits), name, what, others)
+
+
+def _fail_at_no_number(source: Source, row: int, name: str, what: str, others: str) -> NoReturn:
+    text = source.text(row, name)
+    choice = f"--categorical {quoted(name)}"
+    fail_at(
+        source,
+        row,
+        name,
+        f"is text in a column of {what}"
+        + (
+            f"; write decimals with a point, or give {choice}"
+            if what == DECIMAL_COMMAS
+            else f"{others}; correct it, or give --missing {quoted(text)} or {choice}"
+        ),
+    )
 
 
 def _examine_dates(
@@ -113,7 +129,7 @@ def _examine_dates(
     )
 
 
-def _fail_at_no_date(source: Source, row: int, name: str, others: str) -> None:
+def _fail_at_no_date(source: Source, row: int, name: str, others: str) -> NoReturn:
     text = source.text(row, name)
     # A 30th of February is no other text either.
     what = "is not a date," if text[:1].isdigit() else "is text"

@@ -104,6 +104,18 @@ def test_values_that_do_not_fit_at_predict(
     assert main(["predict", "european.safetensors", "american.csv"]) == 2
     error = capsys.readouterr().err
     assert "here it reads as %m/%d/%Y %I:%M %p, month first: give --date-format" in error
+    # Days, and seconds since 1970, written as numbers.
+    days = [20220101 + i for i in range(20)]
+    for numbers, words in ((days, "%Y%m%d"), (range(1641031200, 1641038400, 600), "seconds")):
+        Path("t2.csv").write_text("when,a\n" + "".join(f"{n},1\n" for n in numbers))
+        assert main(["predict", "european.safetensors", "t2.csv"]) == 2
+        hint = f"here it reads as {words}"
+        error = capsys.readouterr().err
+        assert hint in error
+        assert error.endswith(f": give --date-format when={words}\n")
+        given = ["--date-format", f"when={words}", "--quiet"]
+        assert main(["predict", "european.safetensors", "t2.csv", *given]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == len(numbers) + 1
     assert main(["predict", "european.safetensors", "t.csv", "--date-format", "when=%H:%M"]) == 2
     assert "'when=%H:%M': the column held dates in training" in capsys.readouterr().err
     assert main(["predict", "european.safetensors", "t.csv", "--date-format", "a=iso"]) == 2

@@ -16,6 +16,7 @@ import pytest
 from command_line import fields
 
 from chainrule._cli import main
+from chainrule._command import building, delimited
 from chainrule._command import train as train_module
 from chainrule._command.errors import UsageError
 from chainrule._command.kinds import as_kind
@@ -101,6 +102,34 @@ def test_decimal_commas_are_no_names(tmp_path: Path, other: str) -> None:
         read(tmp_path, text.replace("a,y,x", "a;y;x"))
     kept = read(tmp_path, text.replace("a,y,x", "a;y;x"), Choices(categorical=("x",)))
     assert kept.columns["x"].categories == sorted({"1,5", "0,25", "-3,5", other})
+
+
+@pytest.mark.parametrize("cells_of_chunk", [0, 1_000_000])
+def test_a_slip_among_more_numbers_than_texts_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells_of_chunk: int
+) -> None:
+    """In the first chunk and in a later one: the column must not just be left out."""
+    monkeypatch.setattr(building, "_MOST_TEXTS", 500)
+    monkeypatch.setattr(delimited, "_CELLS_OF_CHUNK", cells_of_chunk)
+    numbers = [f"{i / 64}" for i in range(2500)]
+
+    def column(cells: list[str]) -> str:
+        return "y;a;x\n" + "".join(f"{i % 2};{i % 5};{cell}\n" for i, cell in enumerate(cells))
+
+    for place in (3, 2400):
+        text = column([*numbers[:place], "unknown", *numbers[place:]])
+        message = rf"line {place + 2}, column 'x': 'unknown' is text in a column of numbers \(1 row"
+        with pytest.raises(UsageError, match=rf"{message} of 2,501\); correct it, or give --miss"):
+            read(tmp_path, text)
+        found = read(tmp_path, text, Choices(missing=("unknown",)))
+        assert np.isnan(found.columns["x"].values[place])
+    with pytest.raises(
+        UsageError, match="line 2, column 'x': '0,0' is text in a column of decimal"
+    ):
+        read(tmp_path, column([number.replace(".", ",") for number in numbers]))
+    # Most of them are no numbers.
+    mixed = read(tmp_path, column([f"{'A' * (i % 3 > 0)}{n}" for i, n in enumerate(numbers)]))
+    assert mixed.left_out == {"x": "more than 500 distinct texts"}
 
 
 def test_whole_numbers_that_floats_do_not_tell_apart(tmp_path: Path) -> None:

@@ -254,6 +254,30 @@ def test_more_dates_than_texts_are_kept(tmp_path: Path, monkeypatch: pytest.Monk
     assert mixed.notes == ["'x' holds dates of more than one format, '2024-01-01' in another"]
 
 
+@pytest.mark.parametrize("cells_of_chunk", [0, 1_000_000])
+def test_a_slip_among_the_first_of_more_dates_than_texts_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells_of_chunk: int
+) -> None:
+    """Which makes text of the column from its start."""
+    monkeypatch.setattr(building, "_MOST_TEXTS", 1500)
+    monkeypatch.setattr(delimited, "_CELLS_OF_CHUNK", cells_of_chunk)
+    when = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(2500), unit="h")
+    cells = when.strftime("%d/%m/%Y %H:%M").tolist()
+    slip = [*cells[:700], "30/02/2024 10:00", *cells[700:]]
+    with pytest.raises(
+        UsageError, match="line 702, column 'x': '30/02/2024 10:00' is not a date, in a column of"
+    ):
+        read(tmp_path, slip)
+    found = read(tmp_path, slip, missing=("30/02/2024 10:00",))
+    assert found.columns["x"].kind == "date"
+    mixed = read(tmp_path, ["", *cells[:700], "2024-01-01", *cells[700:]])
+    assert mixed.left_out == {"x": "more than 1,500 distinct texts"}
+    assert mixed.notes == ["'x' holds dates of more than one format, '2024-01-01' in another"]
+    words = read(tmp_path, [f"{cell} at noon" for cell in cells] + cells[:2000])
+    assert words.left_out == {"x": "more than 1,500 distinct texts"}
+    assert words.notes == []
+
+
 # --- the option ----------------------------------------------------------------------------------
 
 

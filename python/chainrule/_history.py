@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._errors import not_installed
-from ._repr import number
+from ._repr import counted, number
 
 if TYPE_CHECKING:
     from ._evaluation import Evaluation
@@ -117,8 +117,7 @@ class History:
         return min(known)[1] if known else None
 
     def __repr__(self) -> str:
-        n_epochs = len(self.loss)
-        parts = [f"{n_epochs:,} epoch{'' if n_epochs == 1 else 's'}"]
+        parts = [counted(len(self.loss), "epoch")]
         last = (
             ("loss", self.loss),
             ("validation loss", self.validation_loss),
@@ -161,9 +160,10 @@ class History:
                 raise ImportError(not_installed("History.plot", "matplotlib")) from error
             _, ax = plt.subplots()
         epochs = range(1, len(self.loss) + 1)
-        ax.plot(epochs, self.loss, label="training")
+        marker = "o" if len(epochs) == 1 else None  # a line needs two
+        ax.plot(epochs, self.loss, marker=marker, label="training")
         if self.validation_loss:
-            ax.plot(epochs, self.validation_loss, label="validation")
+            ax.plot(epochs, self.validation_loss, marker=marker, label="validation")
         if self.best_epoch is not None:
             ax.axvline(self.best_epoch, color="0.6", linestyle=":", label="best epoch")
         ax.set_xlabel("epoch")
@@ -171,7 +171,9 @@ class History:
         handles, labels = ax.get_legend_handles_labels()
         if self.validation_score:
             right = ax.twinx()
-            right.plot(epochs, self.validation_score, color="C2", label="validation score")
+            right.plot(
+                epochs, self.validation_score, marker=marker, color="C2", label="validation score"
+            )
             right.set_ylabel("score")
             handles, labels = (
                 both + more

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._layers import as_activation
-from ._repr import number
+from ._repr import counted, number
 
 if TYPE_CHECKING:
     from ._history import History
@@ -25,8 +25,9 @@ __all__ = ["history_html", "model_html", "trainer_html"]
 
 # Readable on white and on black, and distinct for color-blind eyes.
 _TRAINING, _VALIDATION, _SCORE = "#2a79ba", "#d1701a", "#3f9163"
-_WIDTH, _HEIGHT = 520, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 62, 26, 30
+_WIDTH, _HEIGHT = 564, 220
+# "-1.234e-105" has eleven characters, of 7 each.
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 84, 26, 30
 _MOST_POINTS = 200
 _MOST_LAYERS, _LAYERS_AT_EACH_END = 24, 10
 # Losses over more than this range are drawn by their logarithms.
@@ -57,7 +58,7 @@ def history_html(history: History) -> str:
     ]
     seconds = f" in {number(sum(history.seconds))} s" if history.seconds else ""
     ended = f"; ended by: {history.stop_reason}" if history.stop_reason else ""
-    caption = f"{n_epochs:,} epoch{'s' if n_epochs > 1 else ''}{seconds}{ended}"
+    caption = f"{counted(n_epochs, 'epoch')}{seconds}{ended}"
     return f"<div>{_curves(history)}{_table(['epoch', *known], rows)}{_note(caption)}</div>"
 
 
@@ -98,8 +99,8 @@ def model_html(model: Network) -> str:
 def trainer_html(trainer: Trainer) -> str:
     """Return loss and optimizer of a trainer, its model, and its history if there is one."""
     caption = (
-        f"Trainer: {trainer.loss}, {trainer.optimizer}; {trainer.epoch:,} epochs, "
-        f"{trainer.step_count:,} steps"
+        f"Trainer: {trainer.loss}, {trainer.optimizer}; "
+        f"{counted(trainer.epoch, 'epoch')}, {counted(trainer.step_count, 'step')}"
     )
     history = history_html(trainer.history) if trainer.history.loss else ""
     return f"<div>{_note(caption)}{model_html(trainer.model)}{history}</div>"

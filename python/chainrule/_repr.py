@@ -54,6 +54,11 @@ def of_fields(thing: Any) -> str:
     return f"{type(thing).__name__}({', '.join(shown)})"
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: "1 epoch", "1,000 epochs"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def number(value: float) -> str:
     """Return a number with four digits."""
     return f"{value:.4g}"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ._loss import Loss
     from ._mlp import MLP
 
-_ROWS, _ELEMENTS = 512, 2**18  # of the sample, at most, but for 8 rows
+_ROWS, _ELEMENTS = 512, 2**18  # of the sample, at most; 8 rows at least
 _GOLDEN = 0.5 * (5**0.5 - 1)
 _LARGEST = 256.0
 _SMALLEST = 0.01

@@ -1,4 +1,4 @@
-"""What makes a training, but for its data and its length."""
+"""What makes a training, except its data and its length."""
 
 from __future__ import annotations
 

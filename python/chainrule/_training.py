@@ -10,7 +10,7 @@ from ._callbacks import Callbacks, EarlyStopping
 from ._errors import DIVERGED, DivergenceError
 from ._loop import Loop, Plan
 from ._optimizers import LBFGS
-from ._repr import abridged
+from ._repr import abridged, counted
 from ._scale import warn_of_scale
 from ._settings import Settings
 from ._state import TrainingState, key_of_rows
@@ -145,7 +145,7 @@ class Trainer:
         return (
             f"<Trainer of MLP {network}: {type(self.loss).__name__}, "
             f"{type(self.optimizer).__name__}, "
-            f"{self.epoch:,} epochs, {self.step_count:,} steps>"
+            f"{counted(self.epoch, 'epoch')}, {counted(self.step_count, 'step')}>"
         )
 
     def _repr_html_(self) -> str:

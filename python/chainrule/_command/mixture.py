@@ -68,7 +68,7 @@ def _refuse_numbers(source: Source, name: str, column: Column, of_text: npt.NDAr
         n_fits = int(of_text[fits].sum())
         n_others = int(of_text.sum()) - n_fits
         if what == DECIMAL_COMMAS:
-            # A spreadsheet's numbers, which as text would be so many names.
+            # A spreadsheet's numbers, each of which would be a name.
             fits = is_number | ~has_comma
         if fits.all() or n_fits <= n_others:
             continue

@@ -37,8 +37,8 @@ _EXPORT_NOTES = """\
 formats, by the end of OUTPUT or by --format:
   onnx   .onnx         a table's columns go in, predictions come out;
                        needs the package onnx
-  c      .c            the network alone, one C99 file with the bits of predict;
-                       it lists its inputs
+  c      .c            one file of C99 and C++17: the network, with the bits of
+                       predict, and of a table a function of a row's own values
   torch  .safetensors  the network alone, a state dictionary for a module that
                        is printed
 

@@ -148,7 +148,7 @@ def make_optimizer(estimator: Any, objective: Objective) -> Optimizer:
         return LBFGS(gradient_tolerance=max(estimator.tol / scale, 5e-324))
     rate = estimator.learning_rate
     if estimator.solver == "adam":
-        # Adam's step does not change with the scale of the gradient, but for epsilon's share.
+        # Adam's step does not change with the scale of the gradient, except for epsilon's share.
         # scikit-learn adds epsilon before the bias is corrected.
         if not isinstance(rate, Schedule):
             rate = estimator.learning_rate_init

@@ -94,9 +94,10 @@ def from_state_dict(
         if len(module.shape) == 2:
             part = linear_arrays(entries["weight"], entries.get("bias"), place)
             if arrays and part["weight"].shape[0] != arrays[-1]["weight"].shape[1]:
+                remedy = "" if order is not None else "; order= names the layers of one network"
                 raise ValueError(
                     f"{place} must be a Linear of {arrays[-1]['weight'].shape[1]} inputs, as the "
-                    f"layer before it has outputs, got {part['weight'].shape[0]}"
+                    f"layer before it has outputs, got {part['weight'].shape[0]}{remedy}"
                 )
             arrays.append(part)
             norms.append(None)

@@ -107,6 +107,11 @@ def test_plot(rng):
     _, without = fit(rng)
     assert len(without.plot().figure.axes) == 1
     assert cr.History().plot().get_xlabel() == "epoch"
+    # A line of one epoch would be nothing at all.
+    short = cr.History(loss=[2.0], validation_loss=[3.0], validation_score=[0.5])
+    figure = short.plot().figure
+    drawn = [line for axes in figure.axes for line in axes.get_lines()]
+    assert [line.get_marker() for line in drawn] == ["o", "o", "o"]
     plt.close("all")
 
 

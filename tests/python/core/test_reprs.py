@@ -118,7 +118,7 @@ def test_the_curves_of_a_history(n_epochs):
         assert 2 <= len(curve) <= min(n_epochs, 200)
         across = [x for x, _ in curve]
         assert across == sorted(across)
-        assert (across[0], across[-1]) == (62.0, 458.0)
+        assert (across[0], across[-1]) == (84.0, 480.0)
         assert all(26 <= y <= 190 for _, y in curve)
     if n_epochs <= 200:
         # Both losses share an axis: the highest of all is at its top, and less is lower.
@@ -183,11 +183,29 @@ def test_the_table_of_a_network():
     assert long[-1][0] == "50"
 
 
+def test_labels_of_axes_are_within_the_picture():
+    """The longest that a number of four digits has; 7 is the width of a digit in 12 px Verdana."""
+    small = [-1.2345e-105, -1.1115e-105, -1.2342e-105]
+    tree = parsed(cr.History(loss=small, validation_loss=small, validation_score=small))
+    width = float(next(tree.iter("{http://www.w3.org/2000/svg}svg")).attrib["width"])
+    labels = [
+        (float(text.attrib["x"]), text.attrib["text-anchor"], text.text)
+        for text in tree.iter("{http://www.w3.org/2000/svg}text")
+        if "e-105" in (text.text or "")
+    ]
+    assert len(labels) == 6
+    for x, anchor, text in labels:
+        assert (x if anchor == "end" else width - x) >= 7 * len(text)
+
+
 def test_the_page_of_a_trainer():
     trainer = cr.Trainer(cr.MLP([1, 4, 1]), loss="mse", optimizer="sgd")
     assert points(parsed(trainer)) == []
     X = np.linspace(0.0, 1.0, 8).reshape(-1, 1)
-    trainer.fit(X, X, epochs=3)
+    trainer.fit(X, X, epochs=1)
+    assert "1 epoch, 1 step<" in trainer._repr_html_()
+    assert repr(trainer).endswith("1 epoch, 1 step>")
+    trainer.fit(X, X, epochs=2)
     assert len(points(parsed(trainer))) == 1
     assert "3 epochs, 3 steps" in trainer._repr_html_()
     assert repr(trainer) == "<Trainer of MLP 1-4-1: MSE, SGD, 3 epochs, 3 steps>"

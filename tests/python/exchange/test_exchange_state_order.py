@@ -238,6 +238,21 @@ def test_what_is_not_one_network_for_sure_is_refused(modules, message, rng):
             from_state_dict(given)
 
 
+def test_two_networks_whose_layers_are_numbered_through(rng):
+    """As a critic of TD3 has them: l1 to l3 and l4 to l6."""
+    first, second = (
+        chain(rng, names, [5, 4, 4, 1]) for names in (["l1", "l2", "l3"], ["l4", "l5", "l6"])
+    )
+    state = joined(first | second)
+    with pytest.raises(
+        ValueError, match=r"'l4'\] must be .* got 5; order= names the layers of one"
+    ):
+        from_state_dict(state)
+    for network in (first, second):
+        model = from_state_dict(state, order=[*network], activation="tanh")
+        assert_computes(model, network.values(), rng)
+
+
 def test_normalizations_where_they_may_be(rng):
     # One width for each: a single order. Before the first Linear there is no place for one.
     modules = {"fc1": linear(rng, 3, 5), "norm": layer_norm(rng, 5), "fc2": linear(rng, 5, 2)}

@@ -123,9 +123,14 @@ def scaled_targets(
     try:
         yield scaled
     finally:
-        del vars(estimator)[_SCALE]
         scale.put_into(estimator.model_, loss)
         _renew_trainer(estimator)
+        del vars(estimator)[_SCALE]
+
+
+def is_in_other_units(estimator: Any) -> bool:
+    """Return whether the network predicts standardized targets, or is on the way from there."""
+    return _SCALE in vars(estimator)
 
 
 def in_units_of_y(estimator: Any) -> Any:

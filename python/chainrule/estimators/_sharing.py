@@ -12,7 +12,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._scaling import in_units_of_y
+from ._scaling import in_units_of_y, is_in_other_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,12 +62,12 @@ def fitting(estimator: Any, what: str) -> Iterator[Any]:
     twin = _twin(estimator, {})
     own = _Fit(threading.get_ident(), os.getpid(), twin)
     attributes = vars(estimator)
-    present = attributes.setdefault(_FIT, own)
-    if present is not own:
-        if not present.is_over():
-            raise _refusal(present, what)
-        attributes[_FIT] = own
     try:
+        present = attributes.setdefault(_FIT, own)
+        if present is not own:
+            if not present.is_over():
+                raise _refusal(present, what)
+            attributes[_FIT] = own
         before = attributes.copy()
         del before[_FIT]
         vars(twin).update(before)
@@ -76,10 +76,12 @@ def fitting(estimator: Any, what: str) -> Iterator[Any]:
             yield twin
             is_whole = True
         finally:
-            if is_whole or _CHANGED in vars(twin):
+            # An interrupt may have come before the network was back in the units of y.
+            if (is_whole or _CHANGED in vars(twin)) and not is_in_other_units(twin):
                 _publish(estimator, before, vars(twin))
     finally:
-        vars(estimator).pop(_FIT, None)
+        if vars(estimator).get(_FIT) is own:
+            del vars(estimator)[_FIT]
 
 
 def mark_changed(twin: Any) -> None:

@@ -1,7 +1,9 @@
 """Estimators shared by threads, and by callbacks of their own fits: a call sees one fit, whole."""
 
 import copy
+import linecache
 import pickle
+import sys
 import threading
 import warnings
 
@@ -229,6 +231,51 @@ def test_an_exception_of_a_callback_ends_the_fit_for_all():
         model.model_.parameters, fitted(regressor(max_iter=2), *DIABETES).model_.parameters
     )
     fitted(model.set_params(callbacks=None), *DIABETES)
+
+
+GUARDS = ("fitting", "_publish", "scaled_targets", "put_into", "_renew_trainer")
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_an_interrupt_at_any_line_leaves_a_fit_in_the_units_of_y(warm_start, rng):
+    """Raised at each line that guards a fit, or brings its network back from other units."""
+    X, y = rng.normal(size=(20, 3)), rng.normal(1e6, 1e4, 20)
+    arguments = {"batch_size": 10, "standardize": True, "warm_start": warm_start}
+
+    def interrupted_at(line):
+        model = regressor(max_iter=1, hidden_layer_sizes=2, **arguments).fit(X, y)
+        before = model.predict(X)
+        seen = 0
+
+        def trace(frame, event, _):
+            nonlocal seen
+            if frame.f_code.co_name not in GUARDS:
+                return None
+            # CPython may leave a bare "try:" out of the block around it; no signal comes there.
+            text = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+            if event == "line" and text.strip() != "try:":
+                seen += 1
+                if seen == line:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+            return trace
+
+        tracing = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            model.fit(X, y)
+        except KeyboardInterrupt:
+            assert 0 < line <= seen
+        finally:
+            sys.settrace(tracing)
+        return model, before, seen
+
+    _, _, n_lines = interrupted_at(0)
+    assert n_lines > 40
+    for line in range(1, n_lines + 1):
+        model, before, _ = interrupted_at(line)
+        np.testing.assert_allclose(model.predict(X), before, rtol=0.1, err_msg=str(line))
+        assert elsewhere(model.fit, X, y) == [], line
 
 
 class Asking:

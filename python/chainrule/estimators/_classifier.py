@@ -368,9 +368,9 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Columns as in `classes_`; each in [0, 1], rows add up to 1 except for multilabel y, to the
-            rounding of the dtype. :meth:`numpy.random.Generator.choice` takes a row as it is. What
-            wants a sum as exact as that of float64, such as `multinomial`, takes
+            Columns as in `classes_`; each in [0, 1], rows add up to 1 except for multilabel y, to
+            the rounding of the dtype. :meth:`numpy.random.Generator.choice` takes a row as it is.
+            What wants a sum as exact as that of float64, such as `multinomial`, takes
             ``p / p.sum(axis=1, keepdims=True, dtype=numpy.float64)``.
         """
         whole = self._whole()

@@ -41,7 +41,10 @@ class DelimitedSource:
         self.path = path
         self.marked: dict[str, int] = {}
         self._format = find_format(path)
-        self.names = self._format.header
+        self._width = len(self._format.header)
+        # Where every line ends in delimiters, nothing is behind them; `chunks` checks that.
+        n_named = max((i + 1 for i, name in enumerate(self._format.header) if name), default=0)
+        self.names = self._format.header[: n_named or self._width]
         self._marks = marks
 
     def chunks(self, columns: Collection[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
@@ -54,6 +57,11 @@ class DelimitedSource:
         may_be_short = False
         for frame in self._frames(as_text):
             may_be_short = may_be_short or bool(frame.iloc[:, -1].isna().any())
+            for position in range(len(self.names), self._width):
+                if frame.iloc[:, position].notna().any():
+                    raise UsageError(
+                        f"{self.path}: column {position + 1} has no name in the header"
+                    )
             found = {
                 name: _column(
                     frame.iloc[:, position],
@@ -92,6 +100,7 @@ class DelimitedSource:
             i: [text for text in self._marks.of(name) if name != self._marks.target or _blank(text)]
             for i, name in enumerate(self.names)
         }
+        na_values |= {i: [""] for i in range(len(self.names), self._width)}
         try:
             with warnings.catch_warnings():
                 # Rows longer than the header are only a warning to pandas, which would cut them.
@@ -104,14 +113,14 @@ class DelimitedSource:
                         encoding="utf-8-sig",
                         skipinitialspace=True,
                         header=0,
-                        names=list(range(len(self.names))),
+                        names=list(range(self._width)),
                         index_col=False,
                         dtype=positions,
                         keep_default_na=False,
                         na_values=na_values,
                         **exactly,
                         low_memory=False,  # one type for a column of a chunk
-                        chunksize=max(1000, _CELLS_OF_CHUNK // len(self.names)),
+                        chunksize=max(1000, _CELLS_OF_CHUNK // self._width),
                     ) as reader,
                 ):
                     yield from reader
@@ -127,7 +136,7 @@ class DelimitedSource:
         check_whole(self.path)
         return UsageError(
             f"{self.path}, line {record.line}: {len(record.cells)} fields, "
-            f"but the header has {len(self.names)}"
+            f"but the header has {self._width}"
         )
 
 

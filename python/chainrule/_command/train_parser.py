@@ -72,7 +72,7 @@ def add_train(commands: Commands) -> None:
     parser.add_argument(
         "--task",
         choices=["classification", "regression"],
-        help="default: told from the target",
+        help="default: inferred from the target",
     )
     parser.add_argument(
         "--config", metavar="FILE", help="TOML file with any of these options; those here go first"
@@ -150,13 +150,13 @@ def _add_network(group: Any) -> None:
         "--epochs",
         type=values.integer(1),
         metavar="N",
-        help="at most so many (default: told from the number of rows)",
+        help="at most N (default: inferred from the number of rows)",
     )
     group.add_argument(
         "--batch-size",
         type=values.integer(1),
         metavar="N",
-        help="default: told from the number of rows, 32 up to 10,000 of them",
+        help="default: inferred from the number of rows, 32 up to 10,000 of them",
     )
     group.add_argument(
         "--learning-rate",

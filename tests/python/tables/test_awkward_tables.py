@@ -91,6 +91,26 @@ def test_words_for_missing_values_may_have_blanks_around_them(tmp_path: Path) ->
     np.testing.assert_array_equal(found.values[:4], [np.nan, 1, np.nan, 2])
 
 
+def test_delimiters_at_the_end_of_every_line(tmp_path: Path) -> None:
+    """As the air quality of an Italian town has them, with lines of delimiters alone at its end."""
+    plain = "a;y;x\n" + "".join(f"{i};{i % 2};{i % 7}\n" for i in range(50))
+    text = plain.replace("\n", ";;\n") + ";;;;\n" * 5
+    found, expected = (
+        read(tmp_path, text, Choices(keep=("a",))),
+        read(tmp_path, plain, Choices(keep=("a",))),
+    )
+    assert [*found.columns] == [*expected.columns] == ["a", "y", "x"]
+    for name, column in expected.columns.items():
+        np.testing.assert_array_equal(found.columns[name].values[:50], column.values)
+        assert found.columns[name].missing()[50:].all()
+    with pytest.raises(UsageError, match="column 5 has no name in the header"):
+        read(tmp_path, text.replace("8;0;1;;", "8;0;1;;7"))
+    with pytest.raises(UsageError, match="line 10: 4 fields, but the header has 5"):
+        read(tmp_path, text.replace("8;0;1;;", "8;0;1;"))
+    with pytest.raises(UsageError, match="column 2 has no name in the header"):
+        read(tmp_path, text.replace("a;y;x", "a;;y;x"))
+
+
 # --- numbers -------------------------------------------------------------------------------------
 
 

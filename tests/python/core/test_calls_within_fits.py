@@ -2,12 +2,12 @@
 
 import gc
 import pickle
-import sys
 import weakref
 
 import numpy as np
 import pytest
 from bounds import same_bits
+from traces import python_calls
 
 import chainrule as cr
 
@@ -128,21 +128,6 @@ def test_nothing_of_the_data_outlives_a_fit(ending, keeps_model, rng, tmp_path):
         assert [array() for array in arrays] == [None] * 5
     finally:
         gc.enable()
-
-
-def python_calls(function):
-    n_calls = 0
-
-    def count(frame, event, argument):
-        nonlocal n_calls
-        n_calls += event == "call"
-
-    sys.setprofile(count)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return n_calls
 
 
 def test_a_fit_in_a_loop_costs_the_same_later(rng):

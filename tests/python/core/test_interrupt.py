@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from bounds import same_bits
+from traces import interrupt_at
 
 import chainrule as cr
 
@@ -110,28 +111,12 @@ def test_an_interrupt_at_any_line_is_resumed_to_the_same_bits(rng):
             cr.MLP([3, 4, 1], norm="batch", seed=1), loss="mse", optimizer=cr.SGD(schedule)
         )
         trainer.fit(x, y, epochs=2, **settings)
-        seen = 0
-
-        def trace(frame, event, _):
-            nonlocal seen
-            if not frame.f_code.co_filename.endswith(("_loop.py", "_state.py", "_history.py")):
-                return None
-            if event == "line":
-                seen += 1
-                if seen == line:
-                    sys.settrace(None)
-                    raise KeyboardInterrupt
-            return trace
-
-        before = sys.gettrace()
-        sys.settrace(trace)
-        try:
-            trainer.fit(x, y, epochs=3, callbacks=[EachStep()], **settings)
-        except KeyboardInterrupt:
-            assert 0 < line <= seen
-        finally:
-            sys.settrace(before)
-        return trainer, seen
+        n_lines = interrupt_at(
+            line,
+            lambda code: code.co_filename.endswith(("_loop.py", "_state.py", "_history.py")),
+            lambda: trainer.fit(x, y, epochs=3, callbacks=[EachStep()], **settings),
+        )
+        return trainer, n_lines
 
     whole, n_lines = interrupted_at(0)
     assert whole.epoch == 5

@@ -5,7 +5,6 @@ And after a fit nothing of its data is kept.
 
 import gc
 import pickle
-import sys
 import tracemalloc
 import weakref
 
@@ -14,6 +13,7 @@ import pytest
 from bounds import same_bits
 from estimator_cases import DIABETES, WINE, classifier, fitted, regressor
 from scipy import sparse
+from traces import python_calls
 
 import chainrule as cr
 from chainrule.estimators import MLPClassifier, MLPRegressor
@@ -30,22 +30,6 @@ FIT = {
 }
 
 
-def calls_of(function):
-    """Return how many calls of Python's functions a call makes."""
-    count = 0
-
-    def profile(frame, event, arg):
-        nonlocal count
-        count += event == "call"
-
-    sys.setprofile(profile)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return count
-
-
 @KINDS
 def test_a_partial_fit_costs_the_same_however_many_were_before_it(kind, tmp_path):
     make, y, classes = FIT[kind]
@@ -57,7 +41,7 @@ def test_a_partial_fit_costs_the_same_however_many_were_before_it(kind, tmp_path
             model.partial_fit(X, y)
         model.save(tmp_path / "file")
         sizes = len(pickle.dumps(model)), (tmp_path / "file").stat().st_size
-        return calls_of(lambda: model.partial_fit(X, y)), *sizes
+        return python_calls(lambda: model.partial_fit(X, y)), *sizes
 
     early, late = state(9), state(399)
     assert abs(late[0] - early[0]) <= 10  # a walk over what was before would make 390

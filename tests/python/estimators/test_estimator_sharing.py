@@ -1,9 +1,7 @@
 """Estimators shared by threads, and by callbacks of their own fits: a call sees one fit, whole."""
 
 import copy
-import linecache
 import pickle
-import sys
 import threading
 import warnings
 
@@ -12,6 +10,7 @@ import pytest
 from bounds import same_bits
 from estimator_cases import CANCER, DIABETES, DIGITS, WINE, classifier, fitted, regressor
 from scipy.sparse import csr_matrix
+from traces import interrupt_at
 
 from chainrule.estimators import MLPClassifier, MLPRegressor
 
@@ -245,30 +244,8 @@ def test_an_interrupt_at_any_line_leaves_a_fit_in_the_units_of_y(warm_start, rng
     def interrupted_at(line):
         model = regressor(max_iter=1, hidden_layer_sizes=2, **arguments).fit(X, y)
         before = model.predict(X)
-        seen = 0
-
-        def trace(frame, event, _):
-            nonlocal seen
-            if frame.f_code.co_name not in GUARDS:
-                return None
-            # CPython may leave a bare "try:" out of the block around it; no signal comes there.
-            text = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
-            if event == "line" and text.strip() != "try:":
-                seen += 1
-                if seen == line:
-                    sys.settrace(None)
-                    raise KeyboardInterrupt
-            return trace
-
-        tracing = sys.gettrace()
-        sys.settrace(trace)
-        try:
-            model.fit(X, y)
-        except KeyboardInterrupt:
-            assert 0 < line <= seen
-        finally:
-            sys.settrace(tracing)
-        return model, before, seen
+        n_lines = interrupt_at(line, lambda code: code.co_name in GUARDS, lambda: model.fit(X, y))
+        return model, before, n_lines
 
     _, _, n_lines = interrupted_at(0)
     assert n_lines > 40

@@ -32,10 +32,10 @@ def from_state_dict(
     Sequential's do; files may be in another one: safetensors sorts "fc10" before "fc2". Otherwise
     it is the only one in which shapes fit and numbers ascend, or, if there are several, that of the
     dictionary as ``state_dict()`` made it (its ``_metadata`` says so; without, entries stand as
-    PyTorch writes them and neither sorted nor, by any likelihood, shuffled). What is not certain is
-    refused: `order` says it. Several networks in one dictionary are refused too: `prefix` or
-    `order` takes one. ``_orig_mod.`` and ``module.``, which torch.compile and DataParallel put
-    before names, are passed over.
+    PyTorch writes them and neither sorted nor, by any likelihood, shuffled), unless it begins with
+    an "output" or ends with an "input". What is not certain is refused: `order` says it. Several
+    networks in one dictionary are refused too: `prefix` or `order` takes one. ``_orig_mod.`` and
+    ``module.``, which torch.compile and DataParallel put before names, are passed over.
 
     An entry ``weight`` of two dimensions is a Linear's, transposed to (in_features, out_features);
     one of one dimension scales a normalization: BatchNorm1d's with running statistics beside it,

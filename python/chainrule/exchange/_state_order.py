@@ -43,6 +43,9 @@ _ROLES = frozenset(
         *("q", "k", "v", "query", "key", "generator", "discriminator", "teacher", "student"),
     }
 )
+# Modules may be defined in another order than they compute in: names of the first and the last.
+_FIRST = frozenset({"in", "inp", "input", "inputs", "first"})
+_LAST = frozenset({"out", "outp", "output", "outputs", "last", "final"})
 # Parameters of two dimensions that are no Linear's, or that are added to one.
 _OTHERS = frozenset({"embed", "embedding", "embeddings", "emb", "lora"})
 # A dictionary of n modules with m entries stands by chance as PyTorch writes them, each module's
@@ -360,6 +363,8 @@ def _single_reading(
         places[a.name] < places[b.name] for chain in ascending for a, b in itertools.pairwise(chain)
     )
     if as_written and ascends and _fits(modules):
+        if _words(modules[0].path) & _LAST or _words(modules[-1].path) & _FIRST:
+            _refuse(modules, "names and the dictionary say different orders", "order= says which")
         return modules
     _refuse(
         modules, "they fit in more than one order", "order= says which, or prefix= takes a part"

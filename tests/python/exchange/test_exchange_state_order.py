@@ -286,6 +286,31 @@ def test_what_pytorch_noted_beside_its_dictionary(rng):
         from_state_dict(numbered)
 
 
+def test_modules_that_are_defined_the_other_way_round(rng):
+    """PyTorch's dictionary has them in that order, which fits too where widths are equal."""
+
+    class StateDict(dict):
+        def __init__(self, modules):
+            super().__init__(joined(modules))
+            self._metadata = {name: {} for name in ["", *modules]}
+
+    for names in (
+        ["input", "hidden", "output"],
+        ["stem", "body", "fc_out"],
+        ["linear_in", "a", "b"],
+    ):
+        modules = chain(rng, names, [3, 3, 3, 3])
+        assert_computes(
+            from_state_dict(StateDict(modules), activation="tanh"), modules.values(), rng
+        )
+        state = StateDict(dict(reversed(modules.items())))
+        message = "names and the dictionary say different orders; order="
+        with pytest.raises(ValueError, match=message):
+            from_state_dict(state)
+        model = from_state_dict(state, activation="tanh", order=names)
+        assert_computes(model, modules.values(), rng)
+
+
 def test_wrong_arguments_of_order_and_prefix(rng):
     state = joined(chain(rng, ["a.0", "a.2", "b"], [3, 4, 4, 2]))
     for order, error, message in [

@@ -71,7 +71,11 @@ class Trainer {
   // The data of the epochs to come; `run` goes on from the place in `progress`. The arrays must
   // outlive the use.
   void bind(const Dataset<T>& data, int64_t batch_size, bool shuffles, int64_t total_epochs);
-  void unbind() { data_ = {}; }
+  // Forgets them, and frees what has their size.
+  void unbind() {
+    data_ = {};
+    order_ = std::vector<int64_t>();
+  }
 
   // Up to max_steps steps of the current epoch, or to the end of its rows, where it stays until
   // `finish_epoch`. L-BFGS takes one iteration over all rows as a step and an epoch.

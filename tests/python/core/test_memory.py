@@ -33,11 +33,21 @@ with open("/proc/self/clear_refs", "w") as peak:
 model = cr.MLP(widths, **case["options"])
 model.fit(X, y, loss="mse", batch_size=case["batch_size"], epochs=case["epochs"], progress=False)
 print(resident("VmHWM") - before)
+del X, y
+print(resident("VmRSS") - before)
 """
 
 
-def peak(widths, batch_size, n_batches=2, epochs=1, options=None):
-    """Bytes of a fit with Adam beyond the memory before the model was made."""
+def peak(*args, **kwargs):
+    """Bytes that a fit with Adam takes at most, beyond the memory before the model was made."""
+    return measured(*args, **kwargs)[0]
+
+
+def measured(widths, batch_size, n_batches=2, epochs=1, options=None):
+    """Bytes that a fit takes at most, and those that are left when its data are gone.
+
+    Beyond the memory before the model was made, when the data were there.
+    """
     case = {
         "widths": widths,
         "rows": n_batches * batch_size,
@@ -49,7 +59,8 @@ def peak(widths, batch_size, n_batches=2, epochs=1, options=None):
     settings = [os.environ[name] for name in ("ASAN_OPTIONS",) if name in os.environ]
     environment = os.environ | {"ASAN_OPTIONS": ":".join([*settings, "quarantine_size_mb=1"])}
     command = [sys.executable, "-c", MEASURED, json.dumps(case)]
-    return int(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    return [int(line) for line in done.stdout.split()]
 
 
 if sys.platform == "linux":
@@ -95,3 +106,10 @@ if sys.platform == "linux":
         # 64 MiB of them; the order of the rows takes 2.
         taken = peak([64, 8, 1], 64, n_batches=4096)
         assert taken <= 8 * MIB
+
+    def test_a_fit_leaves_nothing_of_the_size_of_its_data():
+        # The order of the rows takes 16 MiB, X and y 16 MiB.
+        n_rows = 2**21
+        taken, left = measured([1, 1], 4096, n_batches=n_rows // 4096)
+        assert taken >= 8 * n_rows
+        assert left <= 4 * MIB - 8 * n_rows

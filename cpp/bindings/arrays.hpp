@@ -21,10 +21,6 @@ template <class T>
 const T* read(const Array<T>& array) {
   return array.data();
 }
-template <class T>
-const T* read(const OptionalArray<T>& array) {
-  return array ? array->data() : nullptr;
-}
 // Throws std::domain_error for a read-only array.
 template <class T>
 T* write(Array<T>& array) {

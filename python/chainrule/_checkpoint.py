@@ -12,14 +12,14 @@ from . import _arguments
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Write a training to a file, to go on from there when the process was killed.
+    """Write a training to a file, from which it is resumed after the process was killed.
 
     Given to :meth:`MLP.fit` among its `callbacks`. The file has all that the rest of the training
     depends on: parameters, running statistics, the optimizer's state, counts of steps and epochs,
     the place in the epoch, schedule, early stopping with the best parameters so far, history; not
-    the data, of which it
-    has a checksum, and nothing of other callbacks, which are called before it is written. It is
-    replaced as :meth:`MLP.save` says: killed at any moment, the process leaves a whole file.
+    the data, of which it has a checksum, and nothing of other callbacks, which are called before it
+    is written. It is replaced as :meth:`MLP.save` says: killed at any moment, the process leaves a
+    whole file.
 
     A checkpoint is written at the end of an epoch when `every_epochs` have passed since the last
     one, and after a step whose number is a multiple of `every_steps`; neither before
@@ -65,7 +65,7 @@ class Checkpoint:
     ...     )
     >>> whole, first, second = cr.MLP([2, 8, 1]), cr.MLP([2, 8, 1]), cr.MLP([2, 8, 1])
     >>> train(first, epochs=3)
-    >>> train(second, epochs=8)  # goes on with the fourth epoch
+    >>> train(second, epochs=8)  # resumes at the fourth epoch
     >>> len(second.history.loss)
     8
     >>> history = whole.fit(X, X[:, 0] * X[:, 1], loss="mse", epochs=8)

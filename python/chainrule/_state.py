@@ -62,7 +62,7 @@ class TrainingState:
         return self.core.progress[1] if self.epoch_key == key else 0
 
     def begin(self, key: int) -> None:
-        """Go on with the unfinished epoch if it walks the rows of `key`; else begin it anew."""
+        """Resume the unfinished epoch if it walks the rows of `key`; else begin it anew."""
         if self.steps_done(key) == 0:
             self.core.progress = (0, 0, 0.0, 0.0, 0.0)
             self.epoch_seconds = 0.0

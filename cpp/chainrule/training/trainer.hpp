@@ -68,7 +68,7 @@ class Trainer {
   // One step on one batch.
   RunResult step(const Batch<T>& batch);
 
-  // The data of the epochs to come; `run` goes on from the place in `progress`. The arrays must
+  // The data of the epochs to come; `run` resumes at the place in `progress`. The arrays must
   // outlive the use.
   void bind(const Dataset<T>& data, int64_t batch_size, bool shuffles, int64_t total_epochs);
   // Forgets them, and frees what has their size.

@@ -51,7 +51,7 @@ _BEST = ("best.parameters", "best.running_statistics")
 
 @dataclass(frozen=True)
 class Training:
-    """What a checkpoint holds of a training, checked against the trainer that is to go on."""
+    """What a checkpoint holds of a training, checked against the trainer that is to resume it."""
 
     first_epoch: int  # epochs completed when the fit began that wrote the checkpoint
     state: TrainerState

@@ -75,7 +75,7 @@ def train(
     estimator.n_iter_ = 0
     n_steps, earlier = trainer.step_count, trainer.history
     if incremental:
-        # Each call has a history of its own: what a call costs does not grow with their number.
+        # Each call has a separate history: what a call costs does not grow with their number.
         trainer._state.history = History(precision=precision)
     estimator.history_ = trainer.history
     try:

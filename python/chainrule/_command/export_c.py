@@ -53,7 +53,6 @@ _RESERVED = frozenset(
     }
 )
 _LONGEST_TEXT = 4095  # of a string in C99
-_MOST_CLASSES_LISTED = 20
 _TEST_ROWS = 8
 
 # What Python's strip() takes away.

@@ -14,7 +14,7 @@ __all__ = ["NetworkOptions", "TrainOptions"]
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What goes with a file and without one; None stands for a default told from the data."""
+    """What goes with a file and without one; None stands for a default inferred from the data."""
 
     test_fraction: float
     hidden: tuple[int, ...] | None

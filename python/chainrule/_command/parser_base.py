@@ -74,7 +74,7 @@ def add_threads(parser: Any) -> None:
         "--threads",
         type=values.integer(1, _arguments.MOST_THREADS),
         metavar="N",
-        help="at most so many; they change no result (default: what chainrule info says)",
+        help="at most N; they change no result (default: what chainrule info says)",
     )
 
 

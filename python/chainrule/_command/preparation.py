@@ -178,9 +178,11 @@ def _by_time(
 ) -> tuple[npt.NDArray[np.intp], tuple[str, npt.NDArray[np.float64]]]:
     column = table.columns[name]
     if column.kind not in ("date", "numeric"):
+        # Such as two formats in one column.
+        why = "".join(f"; {note}" for note in table.notes if note.startswith(f"{quoted(name)} "))
         raise UsageError(
             f"--time-column {quoted(name)} of {table.source.path} holds {column.kind} values; "
-            "expected dates, or numbers (--date-format says how dates are written)"
+            f"expected dates, or numbers (--date-format says how dates are written){why}"
         )
     rows = rows[np.isfinite(column.values[rows])]
     return rows, (name, column.values[rows])

@@ -1,4 +1,4 @@
-"""What is predicted: the task, told from the target, and the target's own numbers or classes."""
+"""What is predicted: the task, inferred from the target, and its own numbers or classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 Task: TypeAlias = Literal["classification", "regression"]
 
-# Whole numbers with at most so many distinct values, each in five rows, are taken for labels.
+# Whole numbers with at most this many distinct values, each in five rows, are taken for labels.
 _MOST_NUMERIC_CLASSES = 20
 _ROWS_PER_NUMERIC_CLASS = 5
 _MOST_CLASSES = 1000

@@ -196,6 +196,20 @@ def test_times_alone_do_not_divide_the_rows(tmp_path: Path) -> None:
     assert step.circles == ("day",)
 
 
+def test_a_time_column_of_two_formats_says_them(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    cells = [f"{i % 28 + 1}/12/{2000 + i}" for i in range(40)]
+    cells[7] = "2001-12-31"
+    path.write_text(
+        "y,a,x\n" + "".join(f"{i / 3},{i / 7},{cell}\n" for i, cell in enumerate(cells))
+    )
+    message = (
+        "'x' of .* holds categorical values.*one format, as '.*first.*'2001-12-31' \\(ISO 8601"
+    )
+    with pytest.raises(UsageError, match=message):
+        prepare(str(path), "y", Choices(), None, 0.2, 0, "x")
+
+
 def test_targets_of_dates_are_refused_and_of_times_are_classes(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     for cell, message in (

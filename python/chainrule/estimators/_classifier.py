@@ -308,7 +308,10 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
     ) -> MLPClassifier:
-        """Go on for one epoch, over data of which more may come.
+        """Train for one more epoch, over data of which more may come.
+
+        An epoch over the same rows that Ctrl-C, an exception or a callback ended before its time is
+        finished instead, from where it ended.
 
         Parameters
         ----------

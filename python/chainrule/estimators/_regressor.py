@@ -365,7 +365,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
     @available_if(lambda estimator: estimator._check_solver())  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
-        """Go on for one epoch, over data of which more may come.
+        """Train for one more epoch, over data of which more may come.
+
+        An epoch over the same rows that Ctrl-C, an exception or a callback ended before its time is
+        finished instead, from where it ended.
 
         Parameters
         ----------

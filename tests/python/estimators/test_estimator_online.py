@@ -7,6 +7,7 @@ import gc
 import pickle
 import tracemalloc
 import weakref
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -70,6 +71,37 @@ def test_partial_fits_have_the_bits_of_one_training(is_weighted):
     assert same_bits(model.model_.parameters, whole.model_.parameters)
     assert model.loss_curve_ == whole.loss_curve_
     assert model.history_.loss == whole.history_.loss[-1:]
+
+
+class EndsAt(cr.Callback):
+    every_n_steps = 1
+
+    def __init__(self, step, error):
+        self.step, self.error = step, error
+
+    def on_step_end(self, state):
+        if state.step == self.step and self.error is not None:
+            raise self.error
+        return state.step == self.step
+
+
+@pytest.mark.filterwarnings("ignore:Training interrupted")
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt(), ZeroDivisionError()], ids=repr)
+def test_a_partial_fit_that_ended_within_its_epoch_is_finished_by_the_next(error, tmp_path):
+    X, y = DIABETES[0][:90], DIABETES[1][:90]
+    whole, parts = (regressor(batch_size=20, norm="batch") for _ in "ab")
+    whole.partial_fit(X, y).partial_fit(X, y)
+    parts.partial_fit(X, y).set_params(callbacks=[EndsAt(8, error)])
+    with suppress(ZeroDivisionError):
+        parts.partial_fit(X, y)
+    assert parts._trainer.step_count == 8
+    parts.set_params(callbacks=None).save(tmp_path / "file")
+    for again in (MLPRegressor.load(tmp_path / "file"), pickle.loads(pickle.dumps(parts)), parts):
+        again.partial_fit(X, y)
+        assert again._trainer.step_count == 10
+        assert same_bits(again.model_.parameters, whole.model_.parameters)
+        assert same_bits(again.model_.running_statistics, whole.model_.running_statistics)
+        assert again.loss_curve_ == whole.loss_curve_
 
 
 def test_callbacks_of_partial_fits_count_epochs_on():

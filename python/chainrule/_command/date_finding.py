@@ -60,6 +60,7 @@ _COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _YEARS_OF_COMPACT = (1800, 2200)
 _SECONDS_OF_1990, _SECONDS_OF_2100 = 631_152_000, 4_102_444_800
 _TIME_WORDS = {"date", "day", "time", "datetime", "timestamp", "epoch", "ts", "unix", "unixtime"}
+_UNIT_WORDS = {"ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 # One number in 27 of eight digits is a day; one in 60 is a whole minute.
 _FEWEST_DAYS, _FEWEST_MINUTES = 5, 10
 
@@ -170,7 +171,7 @@ def find_in_numbers(
     date_format = _range_of(low)
     if date_format is None or date_format != _range_of(high):
         return None
-    named = _is_time_name(name) or date_format == told
+    named = _is_time_name(name, date_format) or date_format == told
     if date_format in UNITS:
         return _since_1970(name, present, date_format, named)
     if (present != np.floor(present)).any():
@@ -210,6 +211,9 @@ def _since_1970(
     return unit, "all are whole minutes between 1990 and 2100"
 
 
-def _is_time_name(name: str) -> bool:
+def _is_time_name(name: str, date_format: str) -> bool:
     words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
+    # Two billion in wall_time_ns are a duration.
+    if _UNIT_WORDS.get(words[-1] if words else "", date_format) != date_format:
+        return False
     return not _TIME_WORDS.isdisjoint(words) or words[1:][-1:] == ["at"]

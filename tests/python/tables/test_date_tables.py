@@ -176,6 +176,13 @@ def test_numbers_that_are_dates_are_said(tmp_path: Path) -> None:
     stamps = read(tmp_path, [str(1_700_000_000 + i * i) for i in range(40)], name="ts")
     assert stamps.columns["ts"].values[3] == 1_700_000_009
     assert "seconds since 1970: all are between 1990 and 2100, in a column" in stamps.notes[0]
+    # Durations, by the unit in the name.
+    waits = read(tmp_path, [str(1_700_000_000 + i * i) for i in range(40)], name="wall_time_ns")
+    assert waits.columns["wall_time_ns"].kind == "numeric"
+    moments = read(
+        tmp_path, [f"{1_700_000_000 + i * i}000" for i in range(40)], name="timestamp_ms"
+    )
+    assert moments.columns["timestamp_ms"].values[3] == 1_700_000_009
     plain = read(tmp_path, [str(1_700_000_000 + i * i) for i in range(40)])
     assert plain.columns["x"].kind == "numeric"
     told = read(tmp_path, [str(1_700_000_000 + i * i) for i in range(40)], "x=seconds")

@@ -17,6 +17,7 @@ HOLDERS = {
     *(
         "Optimizer",
         "Progress",
+        "ScaleWarning",
         "Schedule",
         "kernels.BatchNorm",
         "kernels.DenseGradients",
@@ -28,7 +29,7 @@ HOLDERS = {
 SETTINGS = [
     *(cr.LBFGS, cr.SGD, cr.Adagrad, cr.Adam, cr.AdamW, cr.Lion, cr.NAdam, cr.RMSprop),
     *(cr.MAE, cr.MSE, cr.BinaryCrossEntropy, cr.CrossEntropy, cr.GaussianNLL, cr.Huber),
-    *(cr.Poisson, cr.EarlyStopping),
+    *(cr.Poisson, cr.EarlyStopping, cr.Standardize),
 ]
 LEVELS = (0.1, 0.7)
 FOLDER = tempfile.TemporaryDirectory()
@@ -183,6 +184,7 @@ def _models(dtype):
     saved.fit(x[:3], y[:3], loss=loss, epochs=1)
     saved.history.seconds = saved.history.steps_per_second = [1.0]  # the only thing that differs
     saved.save(path)
+    standardized = cr.MLP([9, cr.Standardize(), 2], dtype=dtype)
     small, by_lbfgs, also_by_lbfgs = (cr.MLP([9, 5, 2], dtype=dtype) for _ in range(3))
     forward.forward(x, training=True)
     of_fit, of_step, of_lbfgs = (
@@ -218,6 +220,7 @@ def _models(dtype):
         "MLP.loss_and_gradient": lambda: model.loss_and_gradient(x, y, loss=loss, l1=0.1, l2=0.3),
         "MLP.save": lambda: [saved.save(path), path.read_bytes()],
         "MLP.predict": lambda: model.predict(x, threads=2),
+        "MLP.standardize": lambda: [standardized.standardize(x), standardized],
         "Trainer": lambda: trainer(small).learning_rate,
         "Trainer.fit": lambda: [of_fit.fit(x, y, **fitting).stop_reason, trained],
         "Trainer.step": step,
@@ -226,7 +229,8 @@ def _models(dtype):
 
 
 def _properties(owner):
-    return [name for name in dir(owner) if isinstance(getattr(owner, name), property)]
+    names = (name for name in dir(owner) if not name.startswith("_"))
+    return [name for name in names if isinstance(getattr(owner, name), property)]
 
 
 def missing():

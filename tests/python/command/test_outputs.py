@@ -101,7 +101,7 @@ if os.name == "posix":
         if make is not None:
             make(in_folder)
         before = (in_folder / "iris.csv").read_bytes()
-        monkeypatch.setattr(table_module, "_read", read)
+        monkeypatch.setattr(table_module, "build_columns", read)
         arguments = ["train", "iris.csv", *OPTIONS, "--config", "options.toml", "--force"]
         assert main([*arguments, "--output", output]) == 2
         said = capsys.readouterr().err

@@ -11,7 +11,7 @@ from sklearn.base import is_regressor
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_array, check_consistent_length
 
-from .. import _arguments
+from .. import _arguments, _validation
 from .._evaluation import Dataset, block_rows
 
 if TYPE_CHECKING:
@@ -69,7 +69,10 @@ class Rows(NamedTuple):
                 f"samples, got {fraction} of {len(self.x)}"
             )
         none = () if self.weights is not None else (None,)
-        return Rows(*training, *none), Rows(*held_out, *none)
+        of_fit, of_validation = Rows(*training, *none), Rows(*held_out, *none)
+        for rows, name in ((of_fit, "training"), (of_validation, "held-out")):
+            _validation.require_some_weight(rows.weights, f"sample_weight of the {name} rows")
+        return of_fit, of_validation
 
 
 class SparseRows:
@@ -145,6 +148,7 @@ def row_weights(value: Any, X: Any, argument: str = "sample_weight") -> Floats |
             f"{argument} must be an array of shape ({n_samples},), one weight for each row of X, "
             f"got shape {weights.shape}"
         )
+    _validation.require_range(weights, argument, 0.0, None, "each row")
     return weights
 
 
@@ -200,4 +204,7 @@ def _evaluation_set(
     )
     check_consistent_length(x, y)
     targets = estimator._read_evaluation_targets(y)
-    return Rows(x, targets, row_weights(weight, x, f"eval_sample_weight{place}"))
+    argument = f"eval_sample_weight{place}"
+    weights = row_weights(weight, x, argument)
+    _validation.require_some_weight(weights, argument)
+    return Rows(x, targets, weights)

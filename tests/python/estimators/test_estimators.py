@@ -415,6 +415,16 @@ def test_wrong_data_is_named():
         classifier().fit(*WINE, eval_sample_weight=Y_WINE)
     with pytest.raises(ValueError, match="features"):
         classifier().fit(*WINE, eval_set=(X_WINE[:, :3], Y_WINE))
+    # Also of sets that the core does not see, all but the last.
+    none = np.zeros(len(Y_WINE))
+    for weights in ([none, None], [None, none]):
+        place = rf"eval_sample_weight\[{1 - (weights[0] is none)}\]"
+        with pytest.raises(ValueError, match=f"{place} must hold at least one positive weight"):
+            classifier().fit(*WINE, eval_set=[WINE, WINE], eval_sample_weight=weights)
+    with pytest.raises(ValueError, match=r"eval_sample_weight\[0\] must be >= 0 for each row"):
+        classifier().fit(*WINE, eval_set=[WINE, WINE], eval_sample_weight=[none - 1, None])
+    with pytest.raises(ValueError, match="sample_weight of the held-out rows must hold"):
+        regressor(early_stopping=True).fit(*DIABETES, sample_weight=[1] + [0] * 441)
 
 
 def test_partial_fit_wants_all_classes_at_first():

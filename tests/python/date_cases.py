@@ -40,7 +40,8 @@ def written(folder: Path) -> list[str]:
     frame = visits()
     write(frame, folder / "typed.parquet")
     for name, way in WAYS.items():
-        texts = frame["when"].dt.strftime(way).fillna("" if name.endswith("csv") else None)
+        texts = frame["when"].dt.strftime(way).astype(object)
+        texts = texts.where(texts.notna(), "" if name.endswith("csv") else None)
         write(frame.assign(when=texts), folder / name)
     return ["typed.parquet", *WAYS]
 

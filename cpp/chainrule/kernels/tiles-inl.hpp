@@ -185,49 +185,75 @@ bool pack_tiles(const Bf16Lines& lines, int terms, std::byte* strip) {
                     pack_blocks<kIsLeft, 3, false>);
 }
 
+// The sums of a block of C, on their way between the tiles and C.
+struct Sums {
+  static constexpr int64_t kStride = kStripLines * int64_t{sizeof(float)};
+  alignas(64) float rows[kStripLines][kStripLines];
+};
+
+// The first `columns` of a row of sums.
+template <bool kWhole>
+CHAINRULE_INLINE void write_row(const float* sums, int64_t columns, float* c) {
+  for (int64_t j = 0; j < kStripLines; j += 16) {
+    const Vec<float> part = Vec<float>::load(sums + j);
+    if constexpr (kWhole) {
+      WholeLanes<float>{}.store(c + j, part);
+    } else if (j < columns) {
+      FirstLanes<float>{columns - j < 16 ? columns - j : 16}.store(c + j, part);
+    }
+  }
+}
+
+// Work on the rows of C that overlaps with multiplications: it writes the previous block and
+// fetches the next one. A store from the tiles takes some 60 ns, a check for NaN waits for it, and
+// rows of C are often on different pages; done between two blocks, this cost bf16 a third of its
+// time.
+template <bool kWhole>
+struct RowWork {
+  const float* sums;  // the next of to_write rows, and where it goes
+  float* to;
+  const float* next;  // the next of to_fetch rows
+  int64_t to_write, to_fetch, stride, columns;
+
+  CHAINRULE_INLINE void take(int64_t rows) {
+    for (int64_t r = rows; r > 0 && to_write > 0; --r, --to_write) {
+      write_row<kWhole>(sums, columns, to);
+      sums += kStripLines;
+      to += stride;
+    }
+    for (int64_t r = rows; r > 0 && to_fetch > 0; --r, --to_fetch) {
+      _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T0);
+      if (kWhole || columns > 16) {
+        _mm_prefetch(reinterpret_cast<const char*>(next + 16), _MM_HINT_T0);
+      }
+      next += stride;
+    }
+  }
+};
+
+template <int kTerms, bool kWhole>
 CHAINRULE_INLINE void multiply_strips(Tiles& tiles, const std::byte* a, const std::byte* b,
-                                      int64_t blocks, int terms) {
+                                      int64_t blocks, RowWork<kWhole>& work) {
+  const int64_t rows = blocks > 0 ? (kStripLines + blocks - 1) / blocks : 0;
   for (int64_t block = 0; block < blocks; ++block) {
-    const std::byte* left = a + block * terms * kPartBytes;
-    const std::byte* right = b + block * terms * kPartBytes;
+    const std::byte* left = a + block * kTerms * kPartBytes;
+    const std::byte* right = b + block * kTerms * kPartBytes;
     TermProduct loaded{-1, -1};
-    for_term_products(terms, [&](const TermProduct& product) CHAINRULE_INLINE_LAMBDA {
+    for_term_products(kTerms, [&](const TermProduct& product) CHAINRULE_INLINE_LAMBDA {
       if (product.a != loaded.a) tiles.load_left(left + product.a * kPartBytes);
       if (product.b != loaded.b) tiles.load_right(right + product.b * kPartBytes);
       loaded = product;
       tiles.multiply();
     });
+    work.take(rows);
   }
+  work.take(kStripLines);
 }
 
-// A block at the edge of C, of which only some rows and columns are there, as a whole one.
-struct Edge {
-  static constexpr int64_t kStride = kStripLines * int64_t{sizeof(float)};
-  alignas(64) float rows[kStripLines][kStripLines];
-
-  // What is past the rows and columns is 0.
-  CHAINRULE_INLINE void load(const float* c, int64_t stride, int64_t count, int64_t columns) {
-    for (int64_t r = 0; r < kStripLines; ++r) {
-      for (int64_t j = 0; j < kStripLines; j += 16) {
-        load_up_to_16(c, r * stride + j, r < count ? columns - j : 0).store(rows[r] + j);
-      }
-    }
-  }
-  CHAINRULE_INLINE void store(float* c, int64_t stride, int64_t count, int64_t columns) const {
-    for (int64_t r = 0; r < count; ++r) {
-      for (int64_t j = 0; j < columns; j += 16) {
-        const Vec<float> part = Vec<float>::load(rows[r] + j);
-        const FirstLanes<float> lanes{columns - j < 16 ? columns - j : 16};
-        lanes.store(c + r * stride + j, part);
-      }
-    }
-  }
-};
-
-void tile_product(const Bf16Product& p) {
+template <int kTerms, bool kWhole>
+void multiply_tiles(const Bf16Product& p) {
   Tiles tiles;
-  const int64_t stride = p.c_row_stride * int64_t{sizeof(float)};
-  Edge edge;
+  Sums sums[2];
   alignas(64) float bias[kStripLines];
   if (p.bias != nullptr) {
     for (int64_t j = 0; j < kStripLines; j += 16) {
@@ -235,34 +261,54 @@ void tile_product(const Bf16Product& p) {
     }
     Tiles::fence();
   }
+  const int64_t stride = p.c_row_stride * int64_t{sizeof(float)};
+  const auto rows_from = [&](int64_t i) CHAINRULE_INLINE_LAMBDA {
+    return p.m - i < kStripLines ? p.m - i : kStripLines;
+  };
+  RowWork<kWhole> work{nullptr, p.c, nullptr, 0, 0, p.c_row_stride, p.n};
   for (int64_t i = 0; i < p.m; i += kStripLines) {
-    const int64_t rows = p.m - i < kStripLines ? p.m - i : kStripLines;
-    const bool is_whole = rows == kStripLines && p.n == kStripLines;
     float* c = p.c + i * p.c_row_stride;
+    Sums& own = sums[i / kStripLines % 2];
     if (p.bias != nullptr) {
       tiles.load(bias, 0);  // the same row for all
     } else if (!p.accumulate) {
       tiles.clear();
-    } else if (is_whole) {
+    } else if (kWhole && rows_from(i) == kStripLines) {
       tiles.load(c, stride);
     } else {
-      edge.load(c, p.c_row_stride, rows, p.n);
-      Tiles::fence();
-      tiles.load(&edge.rows[0][0], Edge::kStride);
-    }
-    multiply_strips(tiles, p.a + i / kStripLines * p.a_strip_stride, p.b, p.blocks, p.terms);
-    if (is_whole) {
-      tiles.store(c, stride);
       for (int64_t r = 0; r < kStripLines; ++r) {
         for (int64_t j = 0; j < kStripLines; j += 16) {
-          float* to = c + r * p.c_row_stride + j;
-          WholeLanes<float>{}.store(to, Vec<float>::load(to));
+          const int64_t columns = r < rows_from(i) ? p.n - j : 0;
+          load_up_to_16(c, r * p.c_row_stride + j, columns).store(own.rows[r] + j);
         }
       }
-    } else {
-      tiles.store(&edge.rows[0][0], Edge::kStride);
-      edge.store(c, p.c_row_stride, rows, p.n);
+      Tiles::fence();
+      tiles.load(own.rows[0], Sums::kStride);
     }
+    if (p.accumulate && i + kStripLines < p.m) {
+      work.next = c + kStripLines * p.c_row_stride;
+      work.to_fetch = rows_from(i + kStripLines);
+    }
+    multiply_strips<kTerms>(tiles, p.a + i / kStripLines * p.a_strip_stride, p.b, p.blocks, work);
+    tiles.store(own.rows[0], Sums::kStride);
+    work.sums = own.rows[0];
+    work.to = c;
+    work.to_write = rows_from(i);
+    work.to_fetch = 0;
+  }
+  work.take(kStripLines);
+}
+
+void tile_product(const Bf16Product& p) {
+  const auto multiply = [&](const auto& whole, const auto& part) CHAINRULE_INLINE_LAMBDA {
+    return p.n == kStripLines ? whole(p) : part(p);
+  };
+  if (p.terms == 1) {
+    multiply(multiply_tiles<1, true>, multiply_tiles<1, false>);
+  } else if (p.terms == 2) {
+    multiply(multiply_tiles<2, true>, multiply_tiles<2, false>);
+  } else {
+    multiply(multiply_tiles<3, true>, multiply_tiles<3, false>);
   }
 }
 

@@ -17,8 +17,8 @@ int64_t block_bytes(const Bf16Kernels& kernels, Precision precision, int64_t lin
   return lines * kBf16Depth * term_count(precision) * kernels.element_bytes;
 }
 
-// How a product is cut: into stretches of k, for which a strip of B and one of A together are about
-// as large as a first-level cache, and rows of A whose strips stay in a second-level one.
+// How a product is cut: into stretches of k, and rows of A, whose strips over such a stretch stay
+// in a second-level cache beside a strip of B.
 struct Cut {
   int64_t blocks, rows;
 

@@ -21,8 +21,9 @@ inline constexpr int64_t kPanelRowBytes = 2 * 64;
 inline constexpr int64_t kBlockBytes = int64_t{1} << 20, kBlockPadBytes = 64;
 
 // Of a product of bf16 terms: a strip of the right operand over a stretch of k, and the left
-// operand's strips over the same stretch.
-inline constexpr int64_t kBf16StripBytes = int64_t{64} << 10, kBf16LeftBytes = int64_t{512} << 10;
+// operand's strips over the same stretch. Both come from the second-level cache (2 MiB where there
+// are tiles); a longer stretch reads and writes C less often. Half of either cost bf16x6 11 %.
+inline constexpr int64_t kBf16StripBytes = int64_t{128} << 10, kBf16LeftBytes = int64_t{1} << 20;
 
 // A cache line of its own: each thread writes to its context after every panel.
 class alignas(64) Context {

@@ -144,19 +144,19 @@ void check_variant(const Variant& variant, const Problem& problem,
   const std::vector<float> a_transposed = transpose(a, m, k), b_transposed = transpose(b, k, n);
   Context context;
   context.use(variant);
-  const Bf16Kernels& kernels = *context.kernels<float>().bf16;
+  const KernelTable<float>& kernels = context.kernels<float>();
   for (const bool left_is_transposed : {false, true}) {
     for (const bool right_is_transposed : {false, true}) {
       const Operand<float> left =
           left_is_transposed ? transposed(a_transposed.data(), m) : matrix(a.data(), k);
       const Operand<float> right =
           right_is_transposed ? transposed(b_transposed.data(), k) : matrix(b.data(), n);
-      AlignedBuffer<float> packed(bf16_packed_size(kernels, precision, k, n));
-      for (int64_t strip = 0; strip * kernels.right_lines < n; ++strip) {
-        bf16_pack(kernels, precision, k, n, right, strip, packed.data());
-      }
-      for (const float* panels :
-           {static_cast<const float*>(nullptr), static_cast<const float*>(packed.data())}) {
+      PackedOperand<float> packed;
+      packed.reserve(kernels, precision, k, n);
+      for (int64_t i = 0; i < packed.panel_count(); ++i) packed.pack(kernels, right, i);
+      for (const PackedOperand<float>* panels :
+           {static_cast<const PackedOperand<float>*>(nullptr),
+            static_cast<const PackedOperand<float>*>(&packed)}) {
         // Rows with a guard behind each.
         constexpr float kGuard = -77.5F;
         std::vector<float> c(static_cast<size_t>(m * (n + 1)), kGuard), got;

@@ -102,24 +102,23 @@ void check_panels(const DenseShape& shape, const T* x, const T* weight, const T*
                   const T* grad_z, const T* grad_x) {
   Context context;
   const chainrule::KernelTable<T>& kernels = context.kernels<T>();
-  Guarded<T> panels(chainrule::panels_size(kernels, shape));
-  Guarded<T> transposed_panels(chainrule::transposed_panels_size(kernels, shape));
-  for (int64_t i = 0; i < chainrule::panel_count(kernels, shape.out_features); ++i) {
-    chainrule::pack_weight(kernels, shape, weight, i, panels.data());
-  }
-  for (int64_t i = 0; i < chainrule::panel_count(kernels, shape.in_features); ++i) {
-    chainrule::pack_transposed_weight(kernels, shape, weight, i, transposed_panels.data());
-  }
-  const chainrule::Weight<T> packed{weight, panels.data(), transposed_panels.data()};
   const auto [m, k, n, precision] = shape;
+  chainrule::PackedOperand<T> panels, transposed_panels;
+  panels.reserve(kernels, precision, k, n);
+  for (int64_t i = 0; i < panels.panel_count(); ++i) {
+    panels.pack(kernels, chainrule::matrix(weight, n), i);
+  }
+  transposed_panels.reserve(kernels, precision, n, k);
+  for (int64_t i = 0; i < transposed_panels.panel_count(); ++i) {
+    transposed_panels.pack(kernels, chainrule::transposed(weight, n), i);
+  }
+  const chainrule::Weight<T> packed{weight, &panels, &transposed_panels};
   Guarded<T> other_y(m * n), other_grad_x(m * k);
   chainrule::dense_forward<T>(context, shape, x, packed, bias, Activation::identity, T{0}, nullptr,
                               other_y.data());
   chainrule::dense_input_gradient(context, shape, grad_z, packed, other_grad_x.data());
   CHECK(std::memcmp(other_y.data(), y, static_cast<size_t>(m * n) * sizeof(T)) == 0);
   CHECK(std::memcmp(other_grad_x.data(), grad_x, static_cast<size_t>(m * k) * sizeof(T)) == 0);
-  CHECK(panels.guards_are_whole());
-  CHECK(transposed_panels.guards_are_whole());
 }
 
 template <class T>
@@ -213,10 +212,9 @@ void add_rows(Team& team, const DenseShape& shape, const T* grad_z, const T* x, 
               Guarded<T>& grad_weight, Guarded<T>& grad_bias) {
   Context context;
   const chainrule::KernelTable<T>& kernels = context.kernels<T>();
-  const int64_t size = chainrule::gradient_panels_size(kernels, shape);
-  if (size > 0) {
-    Guarded<T> panels(size);
-    chainrule::dense_parameter_gradients(team, shape, grad_z, x, panels.data(), grad_weight.data(),
+  if (chainrule::packs_gradient(kernels, shape)) {
+    chainrule::PackedOperand<T> panels;
+    chainrule::dense_parameter_gradients(team, shape, grad_z, x, panels, grad_weight.data(),
                                          grad_bias.data(), continues);
     return;
   }

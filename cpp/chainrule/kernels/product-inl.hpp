@@ -1,6 +1,6 @@
 // Matrix products by register tiles: kTileRows x kPanelVectors vectors of C stay in registers over
 // the whole of k; each step of k broadcasts one element of A a row and multiplies it with the
-// vectors of B's row. Compiled per variant; called by ops/dense.cpp through the table.
+// vectors of B's row. Compiled per variant; called by ops/product.cpp through the table.
 //
 //   C(i, j) = start(i, j) + sum over p = 0 .. k-1 of A(i, p) B(p, j)
 //

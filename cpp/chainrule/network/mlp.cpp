@@ -40,26 +40,24 @@ void Mlp<T>::pack_weights(Team& team, Workspace<T>& workspace, bool for_forward,
   const KernelTable<T>& kernels = team.kernels<T>();
   const auto forward_panels = [&](size_t layer) {
     return for_forward && has_panels(kernels, workspace, layer)
-               ? panel_count(kernels, specs_[layer].out_features)
+               ? workspace.layers[layer].panels.panel_count()
                : 0;
   };
   const auto count_of = [&](size_t layer) {
     return forward_panels(layer) +
-           (for_backward && !workspace.layers[layer].transposed_panels.empty()
-                ? panel_count(kernels, layer_inputs(layer))
-                : 0);
+           (for_backward ? workspace.layers[layer].transposed_panels.panel_count() : 0);
   };
   for_panels(team, parameters_.size() * kElementWork, count_of,
              [&](Context&, size_t layer, int64_t panel) {
                LayerWorkspace<T>& w = workspace.layers[layer];
-               const DenseShape size = shape(workspace, layer, workspace.rows);
                const T* weight = parameter(offsets_[layer].weight);
+               const int64_t width = specs_[layer].out_features;
                const int64_t forward_count = forward_panels(layer);
                if (panel < forward_count) {
-                 pack_weight(kernels, size, weight, panel, w.panels.data());
+                 w.panels.pack(kernels, matrix(weight, width), panel);
                } else {
-                 pack_transposed_weight(kernels, size, weight, panel - forward_count,
-                                        w.transposed_panels.data());
+                 w.transposed_panels.pack(kernels, transposed(weight, width),
+                                          panel - forward_count);
                }
              });
 }
@@ -69,8 +67,8 @@ Weight<T> Mlp<T>::weight(const Context& context, const Workspace<T>& workspace,
                          size_t layer) const {
   const LayerWorkspace<T>& w = workspace.layers[layer];
   const bool is_packed = has_panels(context.kernels<T>(), workspace, layer);
-  return {parameter(offsets_[layer].weight), is_packed ? w.panels.data() : nullptr,
-          w.transposed_panels.empty() ? nullptr : w.transposed_panels.data()};
+  return {parameter(offsets_[layer].weight), is_packed ? &w.panels : nullptr,
+          w.transposed_panels.empty() ? nullptr : &w.transposed_panels};
 }
 
 // The forward pass of some rows through a layer: z = x W + b and what follows, but for batch norm

@@ -145,7 +145,7 @@ void Mlp<T>::part_gradient(Team& team, Workspace<T>& workspace, const T* x, int6
                            T* gradient, bool continues) const {
   const KernelTable<T>& kernels = team.kernels<T>();
   const auto is_packed = [&](size_t layer) {
-    return gradient_panels_size(kernels, shape(workspace, layer, rows)) > 0;
+    return packs_gradient(kernels, shape(workspace, layer, rows));
   };
   const auto count_of = [&](size_t layer) {
     if (!is_packed(layer)) return gradient_piece_count(kernels, shape(workspace, layer, rows));
@@ -164,9 +164,8 @@ void Mlp<T>::part_gradient(Team& team, Workspace<T>& workspace, const T* x, int6
     if (!is_packed(layer)) continue;
     const Offsets& at = offsets_[layer];
     const DenseShape size = shape(workspace, layer, rows);
-    workspace.gradient_panels.reserve(gradient_panels_size(kernels, size));
     dense_parameter_gradients<T>(team, size, workspace.layers[layer].product_gradient,
-                                 layer_input(workspace, layer, x), workspace.gradient_panels.data(),
+                                 layer_input(workspace, layer, x), workspace.gradient_panels,
                                  gradient + at.weight, at.bias < 0 ? nullptr : gradient + at.bias,
                                  continues);
   }

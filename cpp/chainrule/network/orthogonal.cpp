@@ -5,7 +5,7 @@
 
 #include "base/aligned_buffer.hpp"
 #include "base/standard_normal.hpp"
-#include "ops/dense.hpp"
+#include "ops/product.hpp"
 
 namespace chainrule {
 namespace {
@@ -115,10 +115,9 @@ class Orthogonalizer {
                 const int64_t row = piece * kPieceRows, rows = std::min(kPieceRows, first - row);
                 double* to = projections_.data() + row * size;
                 const auto add = [&](Rows& q, Rows& w, bool continues) {
-                  product<double>(context, Precision::kFull, rows, size, length_,
-                                  matrix<double>(q.row(row), q.stride),
-                                  transposed<double>(w.row(0), w.stride), nullptr,
-                                  {to, size, nullptr, continues});
+                  product<double>(
+                      context, {rows, size, length_}, matrix<double>(q.row(row), q.stride),
+                      transposed<double>(w.row(0), w.stride), {to, size, nullptr, continues});
                 };
                 if (is_second) {
                   add(high_, block_low_, false);
@@ -135,10 +134,9 @@ class Orthogonalizer {
               [&](Context& context, int64_t piece) {
                 const int64_t column = piece * kPieceColumns;
                 const auto add = [&](Rows& q) {
-                  product<double>(context, Precision::kFull, size,
-                                  std::min(kPieceColumns, length_ - column), first,
+                  product<double>(context, {size, std::min(kPieceColumns, length_ - column), first},
                                   transposed<double>(projections_.data(), size),
-                                  matrix<double>(q.row(0) + column, q.stride), nullptr,
+                                  matrix<double>(q.row(0) + column, q.stride),
                                   {block_.row(0) + column, block_.stride, nullptr, true});
                 };
                 add(high_);

@@ -22,7 +22,7 @@ struct LayerWorkspace {
   AlignedBuffer<T> gradient_z;     // with norm: with respect to the product
   AlignedBuffer<T> inverse_deviation;          // with norm: per row (layer) or column (batch)
   AlignedBuffer<T> mean, variance;             // with batch norm: per column
-  AlignedBuffer<T> panels, transposed_panels;  // the weight, packed
+  PackedOperand<T> panels, transposed_panels;  // the weight, packed
 
   const T* output = nullptr;            // dropped or activated
   const T* product_gradient = nullptr;  // gradient_z or gradient
@@ -73,21 +73,24 @@ struct Workspace {
     int64_t bytes = 0;
     for (size_t i = 0; i < specs.size(); ++i) {
       if (shape(i).precision != Precision::kFull) continue;
-      bytes += 2 * panels_size(kernels, shape(i)) * int64_t{sizeof(T)};
+      bytes += 2 * PackedOperand<T>::bytes(kernels, Precision::kFull, shape(i).in_features,
+                                           shape(i).out_features);
     }
     for (size_t i = 0; i < specs.size(); ++i) {
       LayerWorkspace<T>& layer = layers[i];
-      if (!has_room_for_panels(shape(i).precision, bytes)) {
+      const DenseShape size = shape(i);
+      if (!has_room_for_panels(size.precision, bytes)) {
         // Those of other kernels, whose panels were narrower, may be there.
         layer.panels = {};
         layer.transposed_panels = {};
         continue;
       }
       if (gains_from_panels(kernels, shape(i))) {
-        layer.panels.reserve(panels_size(kernels, shape(i)));
+        layer.panels.reserve(kernels, size.precision, size.in_features, size.out_features);
       }
       if (for_training && i > 0) {
-        layer.transposed_panels.reserve(transposed_panels_size(kernels, shape(i)));
+        layer.transposed_panels.reserve(kernels, size.precision, size.out_features,
+                                        size.in_features);
       }
     }
   }
@@ -106,7 +109,7 @@ struct Workspace {
 
   std::vector<LayerWorkspace<T>> layers;
   AlignedBuffer<T> standardized;     // (rows, in_features), if the network standardizes its inputs
-  AlignedBuffer<T> gradient_panels;  // of the layer at hand, see ops/dense.hpp
+  PackedOperand<T> gradient_panels;  // of the layer at hand, see ops/dense.hpp
   AlignedBuffer<T> group_gradients;  // of all parameters, for each group of rows but the first
   // Of the last forward pass:
   int64_t rows = 0;

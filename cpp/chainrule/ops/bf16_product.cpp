@@ -41,13 +41,6 @@ Bf16Lines columns_of(const Operand<float>& b, int64_t column, int64_t columns, i
           columns, steps};
 }
 
-const unsigned char* flags_of(const Bf16Kernels& kernels, Precision precision, int64_t k, int64_t n,
-                              const float* packed) {
-  const int64_t bytes = strips_of(n, kernels.right_lines) * blocks_of(k) *
-                        block_bytes(kernels, precision, kernels.right_lines);
-  return reinterpret_cast<const unsigned char*>(packed) + bytes;
-}
-
 // The products that were left out, in the order of k. None of their sums is finite, so that it does
 // not matter what else was added before.
 void add_not_finite(int64_t m, int64_t n, int64_t k, const Operand<float>& a,
@@ -77,26 +70,18 @@ void add_not_finite(int64_t m, int64_t n, int64_t k, const Operand<float>& a,
 
 }  // namespace
 
-int64_t bf16_packed_size(const Bf16Kernels& kernels, Precision precision, int64_t k, int64_t n) {
-  const int64_t strips = strips_of(n, kernels.right_lines);
-  const int64_t bytes =
-      strips * (blocks_of(k) * block_bytes(kernels, precision, kernels.right_lines) + 1);
-  return (bytes + int64_t{sizeof(float)} - 1) / int64_t{sizeof(float)};
+int64_t bf16_strip_bytes(const Bf16Kernels& kernels, Precision precision, int64_t k) {
+  return blocks_of(k) * block_bytes(kernels, precision, kernels.right_lines);
 }
 
-void bf16_pack(const Bf16Kernels& kernels, Precision precision, int64_t k, int64_t n,
-               const Operand<float>& b, int64_t strip, float* packed) {
-  const int64_t first = strip * kernels.right_lines;
-  const int64_t bytes = blocks_of(k) * block_bytes(kernels, precision, kernels.right_lines);
-  const bool is_finite = kernels.pack_right(
-      columns_of(b, first, std::min(kernels.right_lines, n - first), 0, k), term_count(precision),
-      reinterpret_cast<std::byte*>(packed) + strip * bytes);
-  const_cast<unsigned char*>(flags_of(kernels, precision, k, n, packed))[strip] = is_finite ? 1 : 0;
+bool bf16_pack(const Bf16Kernels& kernels, Precision precision, const Operand<float>& b, int64_t k,
+               int64_t n, std::byte* strip) {
+  return kernels.pack_right(columns_of(b, 0, n, 0, k), term_count(precision), strip);
 }
 
 void bf16_product(Context& context, Precision precision, int64_t m, int64_t n, int64_t k,
-                  const Operand<float>& a, const Operand<float>& b, const float* packed,
-                  const Result<float>& c) {
+                  const Operand<float>& a, const Operand<float>& b,
+                  const PackedOperand<float>* packed, const Result<float>& c) {
   const Bf16Kernels& kernels = *context.kernels<float>().bf16;
   const Cut cut(kernels, precision, m, k);
   const int terms = term_count(precision);
@@ -121,8 +106,7 @@ void bf16_product(Context& context, Precision precision, int64_t m, int64_t n, i
         const int64_t columns = std::min(width, n - j);
         const std::byte* right = nullptr;
         if (packed != nullptr) {
-          right = reinterpret_cast<const std::byte*>(packed) +
-                  (j / width * blocks_of(k) + block) * right_bytes;
+          right = packed->strip(j / width) + block * right_bytes;
         } else {
           all_finite &= kernels.pack_right(columns_of(b, j, columns, step, steps), terms,
                                            context.bf16_right());
@@ -137,11 +121,7 @@ void bf16_product(Context& context, Precision precision, int64_t m, int64_t n, i
       block += cut.blocks;
     } while (block * kBf16Depth < k);
   }
-  if (packed != nullptr) {
-    const unsigned char* flags = flags_of(kernels, precision, k, n, packed);
-    all_finite &= std::all_of(flags, flags + strips_of(n, kernels.right_lines),
-                              [](unsigned char flag) { return flag != 0; });
-  }
+  if (packed != nullptr) all_finite &= packed->is_finite();
   if (!all_finite) add_not_finite(m, n, k, a, b, c.data, c.row_stride);
 }
 

@@ -1,5 +1,4 @@
-// Operands and results of products as they lie in memory. Used by ops/dense.cpp and
-// ops/bf16_product.cpp.
+// Operands and results of products as they lie in memory. Used by whoever calls ops/product.hpp.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +20,16 @@ Operand<T> matrix(const T* data, int64_t columns) {
 template <class T>
 Operand<T> transposed(const T* data, int64_t columns) {
   return {data, 1, columns};
+}
+
+// The transpose of any operand, and the rows of one from `row` on.
+template <class T>
+Operand<T> transposed(const Operand<T>& x) {
+  return {x.data, x.column_stride, x.row_stride};
+}
+template <class T>
+Operand<T> rows_from(const Operand<T>& x, int64_t row) {
+  return {x.data + row * x.row_stride, x.row_stride, x.column_stride};
 }
 
 // The result: row-major, and what its elements start from.

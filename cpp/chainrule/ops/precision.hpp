@@ -1,11 +1,12 @@
 // In which precision products of matrices are computed. Chosen by the user, resolved for
-// each layer by network/mlp.hpp, obeyed by ops/dense.cpp.
+// each layer by network/mlp.hpp, obeyed by ops/product.cpp.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 namespace chainrule {
 
@@ -17,6 +18,14 @@ enum class Precision : int { kFull, kBf16x6, kBf16x3, kBf16, kAuto };
 inline constexpr std::array<std::string_view, 5> kPrecisions = {"float32", "bf16x6", "bf16x3",
                                                                 "bf16", "auto"};
 inline constexpr std::string_view kDoublePrecision = "float64";
+
+// Whether products of matrices of T are sums of products of bf16 terms.
+template <class T>
+inline constexpr bool has_bf16 = std::is_same_v<T, float>;
+template <class T>
+bool is_bf16(Precision precision) {
+  return has_bf16<T> && precision != Precision::kFull;
+}
 
 // Into how many bf16 terms a number is split.
 inline int term_count(Precision precision) {

@@ -49,6 +49,7 @@ class AlignedBuffer {
     return *this;
   }
   ~AlignedBuffer() {
+    if (data_ == nullptr) return;  // a workspace has dozens of these
     ::operator delete(data_, alignment(static_cast<std::size_t>(size_) * sizeof(T)));
   }
 

@@ -2,6 +2,8 @@
 // by register_network.cpp and register_training.cpp.
 #pragma once
 
+#include <stdexcept>
+
 #include "arrays.hpp"
 #include "network/mlp.hpp"
 

@@ -1,4 +1,6 @@
 // The network, once for float (Mlp32) and once for double (Mlp64).
+#include <stdexcept>
+
 #include "arrays.hpp"
 #include "binding_types.hpp"
 #include "interpreter.hpp"

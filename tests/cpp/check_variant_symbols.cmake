@@ -11,6 +11,9 @@ foreach(object IN LISTS objects)
   endif()
   execute_process(COMMAND ${NM} --defined-only --extern-only ${object}
                   OUTPUT_VARIABLE output COMMAND_ERROR_IS_FATAL ANY)
+  # Unoptimized, GCC adds a pointer to the C++ runtime's handler of exceptions: no code, and the
+  # same in every unit.
+  string(REGEX REPLACE "[^\n]* V DW\\.ref\\.__gxx_personality_v0\n?" "" output "${output}")
   string(STRIP "${output}" output)
   string(REPLACE "\n" ";" symbols "${output}")
   list(LENGTH symbols n_symbols)

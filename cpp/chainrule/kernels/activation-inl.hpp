@@ -193,6 +193,8 @@ struct softplus_activation {
 
 template <class Function, class T>
 void activation_forward(const T* x, T* y, int64_t size, T parameter) {
+  CHAINRULE_ASSERT(size >= 0 && is_there(x, size) && is_there(y, size));
+  CHAINRULE_ASSERT(are_same_or_apart(x, y, size));
   const Vec<T> p = Vec<T>::broadcast(parameter);
   for_vectors<T>(size, [&](int64_t i, auto lanes) {
     lanes.store(y + i, Function::forward(lanes.load(x + i), p));
@@ -201,6 +203,10 @@ void activation_forward(const T* x, T* y, int64_t size, T parameter) {
 
 template <class Function, class T>
 void activation_backward(const T* grad_y, const T* saved, T* grad_x, int64_t size, T parameter) {
+  CHAINRULE_ASSERT(size >= 0 && is_there(grad_y, size) && is_there(saved, size) &&
+                   is_there(grad_x, size));
+  CHAINRULE_ASSERT(are_same_or_apart(grad_y, grad_x, size) &&
+                   are_same_or_apart(saved, grad_x, size));
   const Vec<T> p = Vec<T>::broadcast(parameter);
   for_vectors<T>(size, [&](int64_t i, auto lanes) {
     lanes.store(grad_x + i,

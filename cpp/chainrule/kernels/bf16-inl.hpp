@@ -39,6 +39,11 @@ CHAINRULE_INLINE void gather_block(const Bf16Lines& from, int64_t first_step, fl
 
 template <int64_t kLines>
 bool pack_strip(const Bf16Lines& lines, int terms, std::byte* strip) {
+  CHAINRULE_ASSERT(0 <= lines.lines && lines.lines <= kLines && lines.steps >= 0);
+  CHAINRULE_ASSERT(lines.line_stride == 1 || lines.step_stride == 1);
+  CHAINRULE_ASSERT(0 < terms && terms <= kMostTerms);
+  CHAINRULE_ASSERT(is_there(lines.data, lines.lines * lines.steps));
+  CHAINRULE_ASSERT(reinterpret_cast<uintptr_t>(strip) % 64 == 0);
   constexpr int64_t kLanes = Vec<float>::kLanes, kSize = kLines * kBf16Depth;
   static_assert(kSize % kLanes == 0);
   float* to = reinterpret_cast<float*>(strip);
@@ -102,6 +107,13 @@ void add_tile_product(const float* a, const float* b, int64_t blocks, int terms,
 }
 
 void bf16_product(const Bf16Product& p) {
+  CHAINRULE_ASSERT(p.m >= 0 && 0 <= p.n && p.n <= kRightLines && p.blocks >= 0);
+  CHAINRULE_ASSERT(0 < p.terms && p.terms <= kMostTerms);
+  CHAINRULE_ASSERT(p.m <= 1 || p.c_row_stride >= p.n);
+  CHAINRULE_ASSERT(is_there(p.c, p.m * p.n) && is_there(p.a, p.m * p.blocks) &&
+                   is_there(p.b, p.n * p.blocks));
+  CHAINRULE_ASSERT(reinterpret_cast<uintptr_t>(p.a) % 64 == 0 &&
+                   reinterpret_cast<uintptr_t>(p.b) % 64 == 0 && p.a_strip_stride % 64 == 0);
   alignas(64) float c[kLeftLines * kRightLines];
   for (int64_t i = 0; i < p.m; i += kLeftLines) {
     const int64_t rows = p.m - i < kLeftLines ? p.m - i : kLeftLines;

@@ -9,8 +9,11 @@
 //    folded by a fixed tree; a sum over rows is one chain in the order of the rows;
 //  - a NaN among the results is that of base/one_nan.hpp.
 //
-// Only this header, bf16_kernels.hpp, lists.hpp's enumerations and base/random.hpp's philox are
-// shared between the variants' units and the rest.
+// Sizes are not negative, and arrays of elements are not null unless said. The kernels assert these
+// rules, once a call, in builds with assertions (base/checks.hpp).
+//
+// Only this header, bf16_kernels.hpp, lists.hpp's enumerations, base/checks.hpp's contracts and
+// base/random.hpp's philox are shared between the variants' units and the rest.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +42,7 @@ template <class T>
 struct ActivationKernels {
   // y[i] = f(x[i]); y may be x.
   void (*forward)(const T* x, T* y, int64_t size, T parameter);
-  // grad_x[i] = grad_y[i] * f'; `saved` is what lists.hpp says (x or y); grad_x may be grad_y.
+  // grad_x[i] = grad_y[i] * f'; `saved` is what lists.hpp says (x or y); grad_x may be either.
   void (*backward)(const T* grad_y, const T* saved, T* grad_x, int64_t size, T parameter);
 };
 

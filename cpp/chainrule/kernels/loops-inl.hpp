@@ -2,6 +2,7 @@
 // per variant; used by the other -inl.hpp files of this folder.
 #pragma once
 
+#include "base/checks.hpp"
 #include "base/one_nan.hpp"
 #include "kernels/kernel_table.hpp"
 #include "simd/math.hpp"

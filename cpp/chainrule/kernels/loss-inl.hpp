@@ -20,9 +20,23 @@ struct ValueAndSlope {
   Vec<T> value, slope;
 };
 
+// What every loss demands.
+template <class T>
+CHAINRULE_INLINE void assert_loss(const LossArguments<T>& args) {
+  CHAINRULE_ASSERT(args.rows >= 0 && args.columns >= 0 && args.value_count >= 0);
+  CHAINRULE_ASSERT(is_there(args.outputs, args.rows * args.columns));
+  CHAINRULE_ASSERT(args.targets == nullptr || args.labels == nullptr);
+  CHAINRULE_ASSERT(args.rows * args.columns == 0 || args.targets != nullptr ||
+                   args.labels != nullptr);
+  CHAINRULE_ASSERT(is_there(args.values, args.value_count));
+  CHAINRULE_ASSERT(
+      are_apart(args.gradient, args.rows * args.columns, args.outputs, args.rows * args.columns));
+}
+
 // Losses whose row loss is a sum over columns of function(output, target).
 template <class T, class Function>
 CHAINRULE_INLINE double elementwise_loss(const LossArguments<T>& args, const Function& function) {
+  assert_loss(args);
   // One run over `size` elements that share a weight, or have one each.
   DoubleSum<T> sum;
   const auto run = [&](int64_t start, int64_t size, auto weight) {
@@ -98,6 +112,8 @@ double poisson_loss(const LossArguments<T>& args) {
 
 template <class T>
 double quantile_loss(const LossArguments<T>& args) {
+  assert_loss(args);
+  CHAINRULE_ASSERT(args.value_count > 0 && args.columns % args.value_count == 0);
   const int64_t targets = args.columns / args.value_count;
   double total = 0;
   for (int64_t r = 0; r < args.rows; ++r) {
@@ -119,6 +135,8 @@ double quantile_loss(const LossArguments<T>& args) {
 
 template <class T>
 double gaussian_nll_loss(const LossArguments<T>& args) {
+  assert_loss(args);
+  CHAINRULE_ASSERT(args.columns % 2 == 0);
   const int64_t targets = args.columns / 2;
   DoubleSum<T> sum;
   for (int64_t r = 0; r < args.rows; ++r) {
@@ -268,6 +286,7 @@ class CrossEntropyRow {
 
 template <class T>
 double cross_entropy_loss(const LossArguments<T>& args) {
+  assert_loss(args);
   if (args.columns == 0) return 0;
   const bool plain = args.parameter == 0 && args.value_count == 0;
   double total = 0;

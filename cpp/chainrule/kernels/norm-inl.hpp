@@ -19,7 +19,27 @@ CHAINRULE_INLINE Vec<T> inverse_root(Vec<T> variance, T epsilon) {
 }
 
 template <class T>
+CHAINRULE_INLINE void assert_normalizes(const NormForward<T>& n) {
+  CHAINRULE_ASSERT(n.rows >= 0 && n.columns >= 0);
+  CHAINRULE_ASSERT(is_there(n.x, n.rows * n.columns) && is_there(n.y, n.rows * n.columns));
+  CHAINRULE_ASSERT(are_same_or_apart(n.x, static_cast<const T*>(n.normalized), n.rows * n.columns));
+  CHAINRULE_ASSERT(are_apart(n.y, n.rows * n.columns, n.normalized, n.rows * n.columns));
+}
+
+template <class T>
+CHAINRULE_INLINE void assert_differentiates(const NormBackward<T>& n) {
+  CHAINRULE_ASSERT(n.rows >= 0 && n.columns >= 0);
+  CHAINRULE_ASSERT(is_there(n.grad_y, n.rows * n.columns) &&
+                   is_there(n.normalized, n.rows * n.columns));
+  CHAINRULE_ASSERT(
+      are_same_or_apart(n.grad_y, static_cast<const T*>(n.grad_x), n.rows * n.columns));
+  CHAINRULE_ASSERT(are_apart(n.grad_x, n.rows * n.columns, n.normalized, n.rows * n.columns));
+}
+
+template <class T>
 void layer_norm_forward(const NormForward<T>& n) {
+  assert_normalizes(n);
+  CHAINRULE_ASSERT(is_there(n.inverse_deviation, n.rows));
   const T count = static_cast<T>(n.columns);
   for (int64_t r = 0; r < n.rows; ++r) {
     const T* x = n.x + r * n.columns;
@@ -49,6 +69,8 @@ void layer_norm_forward(const NormForward<T>& n) {
 // grad_scale and grad_shift: sums over the rows, the same for both norms.
 template <class T>
 void norm_parameter_gradients(const NormBackward<T>& n) {
+  assert_differentiates(n);
+  CHAINRULE_ASSERT(is_there(n.grad_scale, n.columns) && is_there(n.grad_shift, n.columns));
   for_vectors<T>(n.columns, [&](int64_t j, auto lanes) {
     Vec<T> scale = n.accumulate ? lanes.load(n.grad_scale + j) : Vec<T>::zero();
     Vec<T> shift = n.accumulate ? lanes.load(n.grad_shift + j) : Vec<T>::zero();
@@ -64,6 +86,8 @@ void norm_parameter_gradients(const NormBackward<T>& n) {
 
 template <class T>
 void layer_norm_backward(const NormBackward<T>& n) {
+  assert_differentiates(n);
+  CHAINRULE_ASSERT(is_there(n.grad_x, n.rows * n.columns));
   const T count = static_cast<T>(n.columns);
   for (int64_t r = 0; r < n.rows; ++r) {
     const T* grad_y = n.grad_y + r * n.columns;
@@ -88,6 +112,9 @@ void layer_norm_backward(const NormBackward<T>& n) {
 
 template <class T>
 void batch_norm_statistics(const NormForward<T>& n) {
+  CHAINRULE_ASSERT(n.rows >= 0 && n.columns >= 0 && is_there(n.x, n.rows * n.columns));
+  CHAINRULE_ASSERT(is_there(n.mean, n.columns) && is_there(n.variance, n.columns) &&
+                   is_there(n.inverse_deviation, n.columns));
   if (n.rows == 0) return;
   const Vec<T> count = Vec<T>::broadcast(static_cast<T>(n.rows));
   for_vectors<T>(n.columns, [&](int64_t j, auto lanes) {
@@ -108,6 +135,8 @@ void batch_norm_statistics(const NormForward<T>& n) {
 
 template <class T>
 void batch_norm_backward(const NormBackward<T>& n) {
+  assert_differentiates(n);
+  CHAINRULE_ASSERT(is_there(n.grad_x, n.rows * n.columns));
   if (n.rows == 0) return;
   norm_parameter_gradients(n);
   const Vec<T> count = Vec<T>::broadcast(static_cast<T>(n.rows));
@@ -126,6 +155,8 @@ void batch_norm_backward(const NormBackward<T>& n) {
 
 template <class T>
 void batch_norm_predict(const NormForward<T>& n) {
+  assert_normalizes(n);
+  CHAINRULE_ASSERT(is_there(n.mean, n.columns) && is_there(n.variance, n.columns));
   for_vectors<T>(n.columns, [&](int64_t j, auto lanes) {
     const Vec<T> mean = lanes.load(n.mean + j);
     const Vec<T> inverse = inverse_root(lanes.load(n.variance + j), n.epsilon);

@@ -22,6 +22,9 @@ inline double square_root(double x) {
 // update(i, lanes, g, w) -> the new w, for every vector of the parameters.
 template <class T, class Update>
 CHAINRULE_INLINE void update_parameters(const OptimizerArguments<T>& args, const Update& update) {
+  CHAINRULE_ASSERT(args.size >= 0);
+  CHAINRULE_ASSERT(is_there(args.parameters, args.size) && is_there(args.gradient, args.size));
+  CHAINRULE_ASSERT(are_apart(args.parameters, args.size, args.gradient, args.size));
   const Vec<T> decay = Vec<T>::broadcast(args.decay);
   const Vec<T> scale = Vec<T>::broadcast(args.gradient_scale);
   const Vec<T> clip = Vec<T>::broadcast(args.clip_value);

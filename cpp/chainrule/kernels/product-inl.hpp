@@ -143,6 +143,10 @@ void panel_rows(const PanelProduct<T>& p) {
 
 template <class T>
 void panel_product(const PanelProduct<T>& p) {
+  CHAINRULE_ASSERT(p.m >= 0 && p.k >= 0 && 0 <= p.n && p.n <= kPanelColumns<T>);
+  CHAINRULE_ASSERT(p.m <= 1 || p.c_row_stride >= p.n);
+  CHAINRULE_ASSERT(is_there(p.a, p.m * p.k) && is_there(p.b, p.k * p.n) &&
+                   is_there(p.c, p.m * p.n));
   constexpr int64_t kLanes = Vec<T>::kLanes;
   static_assert(kPanelVectors == 2);
   if (p.n == 2 * kLanes) {
@@ -158,6 +162,8 @@ void panel_product(const PanelProduct<T>& p) {
 
 template <class T>
 void pack_panel(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel) {
+  CHAINRULE_ASSERT(k >= 0 && 0 <= n && n <= kPanelColumns<T>);
+  CHAINRULE_ASSERT(is_there(b, k * n) && is_there(panel, k));
   constexpr int64_t kLanes = Vec<T>::kLanes;
   for (int64_t p = 0; p < k; ++p, b += b_row_stride, panel += kPanelColumns<T>) {
     if (n == kPanelColumns<T>) {
@@ -174,6 +180,8 @@ void pack_panel(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel
 // Square by square of kLanes rows of b, which become columns of the panel.
 template <class T>
 void pack_transposed_panel(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel) {
+  CHAINRULE_ASSERT(k >= 0 && 0 <= n && n <= kPanelColumns<T>);
+  CHAINRULE_ASSERT(is_there(b, k * n) && is_there(panel, k));
   constexpr int64_t kLanes = Vec<T>::kLanes;
   for (int64_t j = 0; j < kPanelColumns<T>; j += kLanes) {
     const int64_t rows = n - j;
@@ -203,6 +211,9 @@ void pack_transposed_panel(const T* b, int64_t b_row_stride, int64_t k, int64_t 
 template <class T>
 void column_sums(const T* x, int64_t rows, int64_t columns, int64_t row_stride, T* sums,
                  bool accumulate) {
+  CHAINRULE_ASSERT(rows >= 0 && columns >= 0 && (rows <= 1 || row_stride >= columns));
+  CHAINRULE_ASSERT(is_there(x, rows * columns) && is_there(sums, columns));
+  CHAINRULE_ASSERT(are_apart(sums, columns, x, rows > 0 ? (rows - 1) * row_stride + columns : 0));
   constexpr int kVectors = kPanelVectors;
   constexpr int64_t kLanes = Vec<T>::kLanes;
   int64_t j = 0;

@@ -12,6 +12,8 @@ namespace {
 template <class T>
 void dropout_mask(uint64_t seed, uint32_t stream, uint64_t step, double probability, int64_t first,
                   T* mask, int64_t size) {
+  CHAINRULE_ASSERT(0 <= probability && probability < 1);
+  CHAINRULE_ASSERT(first >= 0 && size >= 0 && is_there(mask, size));
   // An element is dropped when its word is below probability * 2^32.
   const auto threshold = static_cast<uint64_t>(probability * 4294967296.0);
   const T kept = static_cast<T>(1 / (1 - probability));
@@ -39,6 +41,8 @@ void dropout_mask(uint64_t seed, uint32_t stream, uint64_t step, double probabil
 
 template <class T>
 void multiply(const T* a, const T* b, T* y, int64_t size) {
+  CHAINRULE_ASSERT(size >= 0 && is_there(a, size) && is_there(b, size) && is_there(y, size));
+  CHAINRULE_ASSERT(are_same_or_apart(a, y, size) && are_same_or_apart(b, y, size));
   for_vectors<T>(size, [&](int64_t i, auto lanes) {
     lanes.store(y + i, lanes.load(a + i) * lanes.load(b + i));
   });
@@ -47,6 +51,8 @@ void multiply(const T* a, const T* b, T* y, int64_t size) {
 template <class T>
 GradientSummary finish_gradient(T* gradient, const T* parameters, int64_t size, T l1, T l2, T limit,
                                 bool sums_squares) {
+  CHAINRULE_ASSERT(size >= 0 && is_there(gradient, size) && is_there(parameters, size));
+  CHAINRULE_ASSERT(are_apart(gradient, size, parameters, size));
   const Vec<T> bound = Vec<T>::broadcast(limit);
   const Vec<T> l1_lanes = Vec<T>::broadcast(l1), l2_lanes = Vec<T>::broadcast(l2);
   const Vec<T> zero = Vec<T>::zero();
@@ -85,6 +91,7 @@ GradientSummary finish_gradient(T* gradient, const T* parameters, int64_t size, 
 
 template <class T>
 bool all_finite(const T* x, int64_t size) {
+  CHAINRULE_ASSERT(size >= 0 && is_there(x, size));
   const Vec<T> zero = Vec<T>::zero();
   bool finite = true;
   for_vectors<T>(size, [&](int64_t i, auto lanes) {
@@ -95,6 +102,7 @@ bool all_finite(const T* x, int64_t size) {
 
 template <class T>
 double dot(const T* x, const T* y, int64_t size) {
+  CHAINRULE_ASSERT(size >= 0 && is_there(x, size) && is_there(y, size));
   DoubleSum<T> sum;
   sum.add(size, [&](int64_t i, auto lanes) { return lanes.load(x + i) * lanes.load(y + i); });
   return sum.total();
@@ -102,6 +110,8 @@ double dot(const T* x, const T* y, int64_t size) {
 
 template <class T>
 void add_scaled(T alpha, const T* x, T* y, int64_t size) {
+  CHAINRULE_ASSERT(size >= 0 && is_there(x, size) && is_there(y, size));
+  CHAINRULE_ASSERT(are_apart(x, size, y, size));
   const Vec<T> factor = Vec<T>::broadcast(alpha);
   for_vectors<T>(size, [&](int64_t i, auto lanes) {
     lanes.store(y + i, fma(factor, lanes.load(x + i), lanes.load(y + i)));

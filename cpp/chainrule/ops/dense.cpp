@@ -24,6 +24,18 @@ constexpr int64_t kBf16RowsToGain = 32;
 // end at the same time.
 constexpr int64_t kFewestPieces = 16;
 
+void assert_shape(const DenseShape& shape) {
+  CHAINRULE_ASSERT(shape.batch_size >= 0 && shape.in_features >= 0 && shape.out_features >= 0);
+  CHAINRULE_ASSERT(shape.precision != Precision::kAuto);
+}
+
+template <class T>
+void assert_forward(const DenseShape& shape, const T* x, const T* weight, const T* y) {
+  assert_shape(shape);
+  const auto [m, k, n, precision] = shape;
+  CHAINRULE_ASSERT(are_apart(y, m * n, x, m * k) && are_apart(y, m * n, weight, k * n));
+}
+
 template <class T>
 int64_t input_block_count(const KernelTable<T>& kernels, const DenseShape& shape) {
   const int64_t panels = std::max<int64_t>(1, panel_count(kernels, shape.out_features));
@@ -43,6 +55,8 @@ template <class T>
 void dense_forward(Context& context, const DenseShape& shape, const T* x, const Weight<T>& weight,
                    const T* bias, Activation activation, T parameter, T* preactivation, T* y) {
   const auto [m, k, n, precision] = shape;
+  assert_forward(shape, x, weight.data, y);
+  assert_forward(shape, x, weight.data, preactivation != nullptr ? preactivation : y);
   const KernelTable<T>& kernels = context.kernels<T>();
   T* z = preactivation != nullptr ? preactivation : y;
   if (n == 1 && m >= kernels.panel_columns && !is_bf16<T>(precision)) {
@@ -59,6 +73,7 @@ void dense_forward(Context& context, const DenseShape& shape, const T* x, const 
 template <class T>
 void dense_input_gradient(Context& context, const DenseShape& shape, const T* grad_z,
                           const Weight<T>& weight, T* grad_x) {
+  assert_shape(shape);
   const auto [m, k, n, precision] = shape;
   product<T>(context, {m, k, n, precision}, matrix(grad_z, n), transposed(weight.data, n),
              {grad_x, k}, weight.transposed_panels);
@@ -75,6 +90,9 @@ void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_
                                bool continues) {
   const auto [m, k, n, precision] = shape;
   const KernelTable<T>& kernels = context.kernels<T>();
+  assert_shape(shape);
+  CHAINRULE_ASSERT(!is_bf16<T>(shape.precision));
+  CHAINRULE_ASSERT(0 <= piece && piece < gradient_piece_count(kernels, shape));
   // Panel after panel of the same inputs, which are then close.
   const int64_t panels = panel_count(kernels, n), count = input_block_count(kernels, shape);
   const int64_t most_rows = (k + count - 1) / count, row = piece / panels * most_rows;
@@ -109,6 +127,8 @@ void dense_parameter_gradients(Team& team, const DenseShape& shape, const T* gra
                                bool continues) {
   const auto [m, k, n, precision] = shape;
   const KernelTable<T>& kernels = team.kernels<T>();
+  assert_shape(shape);
+  CHAINRULE_ASSERT(packs_gradient(kernels, shape) && is_there(grad_weight, k * n));
   const int64_t width = kernels.panel_columns;
   const int64_t most_steps = is_bf16<T>(precision) ? kBf16GradientSteps : m;
   const int64_t piece = is_bf16<T>(precision) ? bf16_gradient_rows(k) : kGradientRows;
@@ -161,6 +181,10 @@ void dense_backward(Team& team, const DenseShape& shape, const T* grad_z, const 
                     const T* weight, T* grad_x, T* grad_weight, T* grad_bias) {
   const auto [m, k, n, precision] = shape;
   const KernelTable<T>& kernels = team.kernels<T>();
+  assert_shape(shape);
+  CHAINRULE_ASSERT(are_apart(grad_weight, k * n, grad_z, m * n) &&
+                   are_apart(grad_weight, k * n, x, m * k) &&
+                   are_apart(grad_bias, n, grad_z, m * n));
   if (grad_weight != nullptr && packs_gradient(kernels, shape)) {
     PackedOperand<T> panels;
     dense_parameter_gradients(team, shape, grad_z, x, panels, grad_weight, grad_bias);

@@ -19,6 +19,20 @@ int64_t terms_per_row(const LossSpec& spec, int64_t columns) {
   return spec.loss == Loss::gaussian_nll ? columns / 2 : columns;
 }
 
+// For contracts.
+template <class T>
+bool is_valid(const TargetView<T>& targets, int64_t rows) {
+  if (targets.targets != nullptr && targets.labels != nullptr) return false;
+  return targets.columns >= 0 &&
+         (rows * targets.columns == 0 || targets.targets != nullptr || targets.labels != nullptr);
+}
+template <class T>
+bool are_in_range(const TargetView<T>& targets, RowRange rows, int64_t columns) {
+  const int32_t* labels = targets.labels;
+  return labels == nullptr || std::all_of(labels + rows.first, labels + rows.first + rows.count,
+                                          [&](int32_t l) { return 0 <= l && l < columns; });
+}
+
 void require(bool fits, const char* what) {
   if (!fits) throw std::invalid_argument(what);
 }
@@ -61,6 +75,7 @@ double LossFunction<T>::total_weight(int64_t rows, const TargetView<T>& targets,
 template <class T>
 LossScale LossFunction<T>::scale(int64_t rows, int64_t columns, const TargetView<T>& targets,
                                  Reduction reduction, const int64_t* order) const {
+  CHAINRULE_ASSERT(rows >= 0 && columns >= 0 && is_valid(targets, rows));
   const double weight = total_weight(rows, targets, order);
   if (reduction == Reduction::kSum) return {weight, 1};
   const double terms = weight * static_cast<double>(terms_per_row(spec_, columns));
@@ -71,6 +86,9 @@ template <class T>
 double LossFunction<T>::sum(const KernelTable<T>& kernels, const T* outputs, RowRange rows,
                             int64_t columns, const TargetView<T>& targets, const LossScale& scale,
                             T* gradient) const {
+  CHAINRULE_ASSERT(rows.first >= 0 && rows.count >= 0 && columns >= 0);
+  CHAINRULE_ASSERT(is_valid(targets, rows.count) && is_there(outputs, rows.count * columns));
+  CHAINRULE_ASSERT(are_in_range(targets, rows, columns));
   const auto from = [&](auto* data, int64_t width) {
     return data == nullptr ? nullptr : data + rows.first * width;
   };
@@ -85,6 +103,8 @@ template <class T>
 LossValue LossFunction<T>::operator()(Team& team, const T* outputs, int64_t rows, int64_t columns,
                                       const TargetView<T>& targets, const LossScale& scale,
                                       T* gradient) const {
+  CHAINRULE_ASSERT(rows >= 0 && columns >= 0 && is_there(outputs, rows * columns));
+  CHAINRULE_ASSERT(are_apart(gradient, rows * columns, outputs, rows * columns));
   // Each block's sum, then their sum in order: the same for any number of threads.
   constexpr int64_t kMostBlocks = 64, kFewestRows = 32;
   const int64_t block_rows = std::max(kFewestRows, (rows + kMostBlocks - 1) / kMostBlocks);

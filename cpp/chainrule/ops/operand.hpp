@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "base/checks.hpp"
+
 namespace chainrule {
 
 // Element (i, j) is data[i * row_stride + j * column_stride].
@@ -32,6 +34,14 @@ Operand<T> rows_from(const Operand<T>& x, int64_t row) {
   return {x.data + row * x.row_stride, x.row_stride, x.column_stride};
 }
 
+// For contracts: whether x is a matrix or a transposed one, and whether a rows x columns part of it
+// is there.
+template <class T>
+bool is_valid(const Operand<T>& x, int64_t rows, int64_t columns) {
+  return (x.row_stride == 1 || x.column_stride == 1) && x.row_stride >= 0 && x.column_stride >= 0 &&
+         is_there(x.data, rows * columns);
+}
+
 // The result: row-major, and what its elements start from.
 template <class T>
 struct Result {
@@ -40,5 +50,19 @@ struct Result {
   const T* bias = nullptr;  // a row of starts; null: zeros
   bool continues = false;   // starts from what is there
 };
+
+// For contracts, likewise: whether it is there, its rows do not overlap, and nothing of it, or
+// between its rows, is part of the operand.
+template <class T>
+bool is_valid(const Result<T>& c, int64_t rows, int64_t columns) {
+  return (rows <= 1 || c.row_stride >= columns) && is_there(c.data, rows * columns);
+}
+template <class T>
+bool is_apart(const Result<T>& c, int64_t c_rows, int64_t c_columns, const Operand<T>& x,
+              int64_t rows, int64_t columns) {
+  if (c_rows * c_columns == 0 || rows * columns == 0) return true;
+  return are_apart(c.data, (c_rows - 1) * c.row_stride + c_columns, x.data,
+                   (rows - 1) * x.row_stride + (columns - 1) * x.column_stride + 1);
+}
 
 }  // namespace chainrule

@@ -27,6 +27,7 @@ int64_t PackedOperand<T>::bytes(const KernelTable<T>& kernels, Precision precisi
 template <class T>
 void PackedOperand<T>::reserve(const KernelTable<T>& kernels, Precision precision, int64_t k,
                                int64_t n) {
+  CHAINRULE_ASSERT(k >= 0 && n >= 0 && precision != Precision::kAuto);
   precision_ = precision;
   k_ = k;
   n_ = n;
@@ -50,6 +51,8 @@ bool PackedOperand<T>::is_for(const KernelTable<T>& kernels, Precision precision
 
 template <class T>
 void PackedOperand<T>::pack(const KernelTable<T>& kernels, const Operand<T>& b, int64_t panel) {
+  CHAINRULE_ASSERT(0 <= panel && panel < panel_count_);
+  CHAINRULE_ASSERT(is_for(kernels, precision_, k_, n_) && is_valid(b, k_, n_));
   const int64_t column = panel * panel_columns_, columns = std::min(panel_columns_, n_ - column);
   const Operand<T> part{b.data + column * b.column_stride, b.row_stride, b.column_stride};
   if constexpr (has_bf16<T>) {

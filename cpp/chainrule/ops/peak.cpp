@@ -39,6 +39,7 @@ Measurement measure(int threads, int64_t iterations) {
 
 template <class T>
 double peak_flops(int threads) {
+  CHAINRULE_ASSERT(threads >= 0);
   if (threads == 0) threads = thread_count();
   int64_t iterations = 64;
   while (measure<T>(threads, iterations).seconds < kSeconds) iterations *= 2;

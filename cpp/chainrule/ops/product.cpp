@@ -32,6 +32,15 @@ bool gains_from_copy(const KernelTable<T>& kernels, int64_t m, int64_t n, int64_
 
 namespace {
 
+template <class T>
+void assert_multiplies(const ProductShape& shape, const Operand<T>& a, const Operand<T>& b,
+                       const Result<T>& c) {
+  const auto [m, n, k, precision] = shape;
+  CHAINRULE_ASSERT(m >= 0 && n >= 0 && k >= 0 && precision != Precision::kAuto);
+  CHAINRULE_ASSERT(is_valid(a, m, k) && is_valid(b, k, n) && is_valid(c, m, n));
+  CHAINRULE_ASSERT(is_apart(c, m, n, a, m, k) && is_apart(c, m, n, b, k, n));
+}
+
 // Rows and columns of C, and a stretch of k.
 struct Block {
   int64_t row, rows, column, columns, step, steps;
@@ -113,6 +122,8 @@ void product(Context& context, const ProductShape& shape, const Operand<T>& a, c
              const Result<T>& c, const PackedOperand<T>* packed) {
   const auto [m, n, k, precision] = shape;
   const KernelTable<T>& kernels = context.kernels<T>();
+  assert_multiplies(shape, a, b, c);
+  CHAINRULE_ASSERT(packed == nullptr || packed->is_for(kernels, shape.precision, shape.k, shape.n));
   if constexpr (has_bf16<T>) {
     if (is_bf16<T>(precision)) {
       bf16_product(context, precision, m, n, k, a, b, packed, c);
@@ -144,6 +155,8 @@ template <class T>
 void narrow_product(Context& context, const ProductShape& shape, const Operand<T>& a,
                     const Operand<T>& b, const Result<T>& c) {
   const auto [m, n, k, precision] = shape;
+  assert_multiplies(shape, a, b, c);
+  CHAINRULE_ASSERT(shape.n <= kMostNarrowColumns<T> && !is_bf16<T>(shape.precision));
   if (c.row_stride == 1) {  // one column: C^T is there already
     const bool has_bias = c.bias != nullptr;
     if (has_bias) std::fill_n(c.data, m, *c.bias);

@@ -21,6 +21,7 @@ inline int64_t even_block_count(int64_t rows, int64_t most) {
 // multiply-adds in all.
 template <class Body>
 void for_row_ranges(Team& team, int64_t rows, int64_t count, int64_t work, const Body& body) {
+  CHAINRULE_ASSERT(rows >= 0 && count >= 1);
   const int64_t size = (rows + count - 1) / count;
   team.run(count, work, [&](Context& context, int64_t block) {
     const int64_t first = std::min(rows, block * size);

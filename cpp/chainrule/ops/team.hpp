@@ -32,6 +32,7 @@ class Team {
   // with 0 as many as the process is set to. Throws std::invalid_argument for the environment
   // variable.
   void begin(int threads) {
+    CHAINRULE_ASSERT(threads >= 0);
     most_threads_ = threads > 0 ? threads : thread_count();
     threads_ = most_threads_;
     variant_ = &active_variant();
@@ -41,7 +42,10 @@ class Team {
 
   // How many the runs to come use at most: all that `begin` allowed, or fewer.
   int most_threads() const { return most_threads_; }
-  void use_threads(int threads) { threads_ = std::min(threads, most_threads_); }
+  void use_threads(int threads) {
+    CHAINRULE_ASSERT(threads >= 1);
+    threads_ = std::min(threads, most_threads_);
+  }
 
   // Before a series of runs of `work` multiply-adds in all: has the threads awake if that pays, so
   // that runs too small to wake them can use them.
@@ -91,6 +95,7 @@ class Team {
   }
   template <class Call, class Poll>
   void divide(int64_t count, int64_t work, const Call& call, const Poll& poll) {
+    CHAINRULE_ASSERT(count >= 0 && work >= 0);
     const int threads = threads_for(count, work);
     if (threads == 1) {
       for (int64_t piece = 0; piece < count; ++piece) call(0, piece);

@@ -1,27 +1,26 @@
-// a * b + c of one float or double, rounded once, where the CPU has no such instruction. Included
-// by vec_baseline.hpp alone; calls nothing. Needs -ffp-contract=off, as all variants do.
+// a * b + c, rounded once, where the CPU has no such instruction. Included by vec_baseline.hpp
+// alone; calls nothing. D is double or a group of them. Needs -ffp-contract=off, as all variants
+// do.
 #pragma once
 
-#include "simd/vec.hpp"
+#include "simd/baseline_groups.hpp"
 
 namespace chainrule {
 namespace {
 
-CHAINRULE_INLINE uint32_t bits_of(float x) { return __builtin_bit_cast(uint32_t, x); }
-CHAINRULE_INLINE uint64_t bits_of(double x) { return __builtin_bit_cast(uint64_t, x); }
-CHAINRULE_INLINE float from_bits(uint32_t x) { return __builtin_bit_cast(float, x); }
-CHAINRULE_INLINE double from_bits(uint64_t x) { return __builtin_bit_cast(double, x); }
-
 // a + b rounded to odd: to the neighbor whose last bit is set if inexact. Rounded again to fewer
 // bits it is as if rounded once.
-CHAINRULE_INLINE double add_to_odd(double a, double b) {
-  const double sum = a + b;
-  const double part = sum - a;
-  const double error = (a - (sum - part)) + (b - part);
-  const uint64_t bits = bits_of(sum);
-  const bool up = (error > 0.0) == (sum > 0.0);
-  const uint64_t odd = (bits & 1U) != 0 ? bits : (up ? bits + 1U : bits - 1U);
-  return from_bits(error > 0.0 || error < 0.0 ? odd : bits);
+template <class D>
+CHAINRULE_INLINE D add_to_odd(D a, D b) {
+  const D sum = a + b;
+  const D part = sum - a;
+  const D error = (a - (sum - part)) + (b - part);
+  const auto bits = bits_of(sum);
+  const auto inexact = all_ones(error > 0.0) | all_ones(error < 0.0);
+  // All ones, that is -1, where the exact sum is smaller in magnitude than sum.
+  const auto below = all_ones(error > 0.0) ^ all_ones(sum > 0.0);
+  const auto odd = (bits + below) | uint64_t{1};
+  return from_bits((odd & inexact) | (bits & ~inexact));
 }
 
 CHAINRULE_INLINE float exact_fma(float a, float b, float c) {
@@ -31,25 +30,25 @@ CHAINRULE_INLINE float exact_fma(float a, float b, float c) {
 
 // Boldo and Melquiond's sum of an exact product and c, rounded once (IEEE Transactions on Computers
 // 57(4), 2008). Needs a, b and c to be zero or of magnitude 2^-450 to 2^450.
-CHAINRULE_INLINE double fma_in_range(double a, double b, double c) {
+template <class D>
+CHAINRULE_INLINE D fma_in_range(D a, D b, D c) {
   constexpr double kSplitter = 134217729.0;
-  const double a_part = kSplitter * a;
-  const double b_part = kSplitter * b;
-  const double a_high = a_part - (a_part - a);
-  const double b_high = b_part - (b_part - b);
-  const double a_low = a - a_high;
-  const double b_low = b - b_high;
-  const double product = a * b;
-  const double low =
-      (((a_high * b_high - product) + a_high * b_low) + a_low * b_high) + a_low * b_low;
+  const D a_part = kSplitter * a;
+  const D b_part = kSplitter * b;
+  const D a_high = a_part - (a_part - a);
+  const D b_high = b_part - (b_part - b);
+  const D a_low = a - a_high;
+  const D b_low = b - b_high;
+  const D product = a * b;
+  const D low = (((a_high * b_high - product) + a_high * b_low) + a_low * b_high) + a_low * b_low;
 
-  const double middle = c + low;
-  const double middle_part = middle - c;
-  const double middle_error = (c - (middle - middle_part)) + (low - middle_part);
-  const double sum = product + middle;
-  const double sum_part = sum - product;
-  const double sum_error = (product - (sum - sum_part)) + (middle - sum_part);
-  const double result = sum + add_to_odd(middle_error, sum_error);
+  const D middle = c + low;
+  const D middle_part = middle - c;
+  const D middle_error = (c - (middle - middle_part)) + (low - middle_part);
+  const D sum = product + middle;
+  const D sum_part = sum - product;
+  const D sum_error = (product - (sum - sum_part)) + (middle - sum_part);
+  const D result = sum + add_to_odd(middle_error, sum_error);
   // An exact zero takes its sign from the signs of product and c.
   return result == 0.0 ? product + c : result;
 }
@@ -88,9 +87,13 @@ inline double fma_any(double a, double b, double c) {
   return (sum * power(half)) * power(bounded - half);
 }
 
-CHAINRULE_INLINE bool fma_range(double x) {
-  const double magnitude = from_bits(bits_of(x) & 0x7fffffffffffffffU);
-  return (magnitude >= 0x1p-450 && magnitude <= 0x1p450) || bits_of(magnitude) == 0;
+// All ones where fma_in_range may be used.
+template <class D>
+CHAINRULE_INLINE auto fma_range(D x) {
+  const auto magnitude = bits_of(x) & uint64_t{0x7fffffffffffffff};
+  const D size = from_bits(magnitude);
+  return (all_ones(size >= 0x1p-450) & all_ones(size <= 0x1p450)) |
+         all_ones(magnitude == uint64_t{0});
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ def digest():
         found = sorted((ROOT / "cpp" / "chainrule").glob(pattern))
         assert found, pattern
         parts += [path.read_bytes() for path in found]
-    flags = re.findall(r".*-[mf][\w-]+.*", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"))
+    flags = re.findall(r".*-[mf][\w-]+.*", (ROOT / "cpp" / "CMakeLists.txt").read_text("utf-8"))
     build = cr.runtime.build_config()
     variant = cr.runtime.variants()[0].replace("amx", "avx512")  # whose functions amx has
     parts += [repr((flags, build["compiler"], build["flags"], variant)).encode()]

@@ -167,9 +167,14 @@ class MLP(Network):
         Returns
         -------
         MLP
-            A copy, which knows nothing of trainings: it has no `history` to resume.
+            A copy without `history` and `recipe`: it has no training to resume.
+
+        Raises
+        ------
+        RuntimeError
+            When another thread fits the model. A callback of the fit may copy it.
         """
-        return _restore(*self._state())
+        return _restore(*self._state("copy"))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file: parameters, architecture, `recipe` and `history`.
@@ -238,13 +243,14 @@ class MLP(Network):
 
         return model_files.load(path)
 
-    def _state(self) -> tuple[Any, ...]:
-        numbers = (self.parameters.copy(), self.running_statistics.copy())
+    def _state(self, caller: str) -> tuple[Any, ...]:
+        with self._lock.read(caller):
+            numbers = (self.parameters.copy(), self.running_statistics.copy())
         settings = (self.dtype.name, self.seed, self.precision)
         return (tuple(self._items()), *settings, *numbers)
 
     def __reduce__(self) -> tuple[Callable[..., MLP], tuple[Any, ...]]:
-        return _restore, self._state()
+        return _restore, self._state("a copy or a pickle")
 
     def evaluate(
         self,
@@ -257,6 +263,9 @@ class MLP(Network):
         threads: int | None = None,
     ) -> Evaluation:
         """Compute loss and score of the model on data.
+
+        Several threads may evaluate at once. While another thread fits the model, the result may
+        mix parameters of several steps; see :meth:`predict`.
 
         Parameters
         ----------
@@ -333,8 +342,13 @@ class MLP(Network):
         """Train the model, from its present parameters.
 
         The same data, settings and seed give the same parameters, bit for bit. Ctrl-C raises
-        KeyboardInterrupt and leaves the parameters of the last whole step and a `history` of the
+        KeyboardInterrupt and leaves the parameters of the last complete step and a `history` of the
         finished epochs; the model can be used, trained and resumed.
+
+        During the fit, callbacks see the parameters after the last complete step. In other threads
+        :meth:`predict` and :meth:`evaluate` may mix parameters of several steps, and all other
+        methods that read or change parameters raise RuntimeError. To predict there, use a
+        :meth:`copy` that a callback made.
 
         Parameters
         ----------

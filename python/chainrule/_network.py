@@ -202,10 +202,12 @@ class Network:
     def predict(
         self, X: npt.ArrayLike, *, precision: str | None = None, threads: int | None = None
     ) -> Floats:
-        """Compute the outputs: logits, rates' logarithms, values, as the loss has it.
+        """Compute the outputs: logits, logarithms of rates, or values, depending on the loss.
 
-        Dropout is off and batch normalization uses the running statistics. The outputs of a row
-        do not depend on the other rows, bit for bit. Several threads may predict at once.
+        Dropout is off and batch normalization uses the running statistics. The outputs of a row do
+        not depend on the other rows, bit for bit. Several threads may predict at once, each with
+        the same bits as alone. While another thread fits the model, outputs may mix parameters of
+        two steps: predict in a callback of the fit, or with a :meth:`copy` that a callback made.
 
         Parameters
         ----------

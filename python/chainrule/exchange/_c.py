@@ -78,7 +78,8 @@ def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "mo
     TypeError
         When `model` is no MLP or `name` no string.
     RuntimeError
-        Before the inputs' statistics of a layer :class:`chainrule.Standardize` are fitted.
+        Before the inputs' statistics of a layer :class:`chainrule.Standardize` are fitted, and when
+        another thread fits the model.
     ValueError
         When `name` is no such identifier or a number of the model is not finite.
     OSError
@@ -101,7 +102,9 @@ def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "mo
     >>> "int net_predict(const float *x, float *y)" in source
     True
     """
-    text = c_text(require_model(model), name)
+    model = require_model(model)
+    with model._lock.read("to_c"):
+        text = c_text(model, name)
     if path is not None:
         Path(path).write_text(text, encoding="ascii", newline="\n")
     return text

@@ -84,7 +84,8 @@ def to_onnx(
         For another `task`, an `opset` that onnx does not know, `classes` without the task
         ``classifier`` or not one for each probability, or 2 GiB of parameters and more.
     RuntimeError
-        Before the inputs' statistics of a layer :class:`chainrule.Standardize` are fitted.
+        Before the inputs' statistics of a layer :class:`chainrule.Standardize` are fitted, and when
+        another thread fits the model.
     OSError
         When the file can't be written.
 
@@ -110,9 +111,10 @@ def to_onnx(
     onnx = import_onnx()
     opset = check_onnx(onnx, model, opset)
     graph = Graph(model.dtype)
-    outputs = _add_outputs(graph, model, task, classes)
     inputs: list[Value] = [("X", model.dtype.name, ["batch", model.in_features])]
-    proto = model_proto(onnx, [graph], inputs, outputs, opset, model)
+    with model._lock.read("to_onnx"):
+        outputs = _add_outputs(graph, model, task, classes)
+        proto = model_proto(onnx, [graph], inputs, outputs, opset, model)
     if path is not None:
         onnx.save_model(proto, path)
     return proto

@@ -191,7 +191,8 @@ def to_state_dict(model: MLP) -> dict[str, Any]:
     TypeError
         When `model` is no MLP.
     RuntimeError
-        Before the inputs' statistics of a layer :class:`chainrule.Standardize` are fitted.
+        Before the inputs' statistics of a layer :class:`chainrule.Standardize` are fitted, and when
+        another thread fits the model.
     """
     from ._torch import to_torch
 

@@ -270,10 +270,16 @@ def to_torch(model: MLP) -> nn.Sequential:
     TypeError
         When `model` is no MLP.
     RuntimeError
-        Before the inputs' statistics of a layer :class:`chainrule.Standardize` are fitted.
+        Before the inputs' statistics of a layer :class:`chainrule.Standardize` are fitted, and when
+        another thread fits the model.
     """
     model = require_model(model)
     torch = _import_torch()
+    with model._lock.read("to_torch"):
+        return torch.nn.Sequential(*_modules(torch, model))
+
+
+def _modules(torch: Any, model: MLP) -> list[Any]:
     nn = torch.nn
     modules: list[Any] = []
     dtype = getattr(torch, model.dtype.name)
@@ -300,7 +306,7 @@ def to_torch(model: MLP) -> nn.Sequential:
         if layer.dropout:
             modules.append(nn.Dropout(layer.dropout))
         width = n
-    return nn.Sequential(*modules)
+    return modules
 
 
 def _copy(torch: Any, to: Any, values: Floats) -> None:

@@ -1,5 +1,7 @@
 """Many Python threads at once: predictions, trainings, and a model that is being trained."""
 
+import copy
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -50,6 +52,10 @@ def test_a_model_in_training_is_refused_and_not_disturbed(threads, variant, rng)
         lambda: model.forward(x[:9], training=True),
         lambda: model.backward(y[:9]),
         lambda: model.initialize(3),
+        model.copy,
+        lambda: copy.deepcopy(model),
+        lambda: pickle.dumps(model),
+        lambda: cr.exchange.to_c(model),
     ]
     busy, stop = threading.Event(), threading.Event()
 
@@ -75,6 +81,40 @@ def test_a_model_in_training_is_refused_and_not_disturbed(threads, variant, rng)
     assert same_bits(model.running_statistics, again.running_statistics)
     for call in refused[:6]:  # backward waits for forward, initialize for nothing
         call()
+
+
+def test_callbacks_see_whole_steps(rng):
+    x = rng.normal(size=(200, 16)).astype("float32")
+    settings = {"loss": "mse", "batch_size": 50}
+    model = cr.MLP([16, 64, 1], norm="batch")
+    copies, outputs = [], []
+
+    def keep(state):
+        copies.append(state.model.copy())
+        outputs.append(state.model.predict(x))
+        assert pickle.loads(pickle.dumps(state.model)).history is None
+
+    model.fit(x, x[:, :1], epochs=3, callbacks=[keep], **settings)
+    for epochs, (kept, output) in enumerate(zip(copies, outputs, strict=True), start=1):
+        again = cr.MLP([16, 64, 1], norm="batch")
+        again.fit(x, x[:, :1], epochs=epochs, **settings)
+        assert same_bits(kept.parameters, again.parameters)
+        assert same_bits(kept.running_statistics, again.running_statistics)
+        assert same_bits(kept.predict(x), output)
+
+
+def test_a_copy_is_refused_when_a_fit_begins_meanwhile():
+    model = cr.MLP([1, 1])
+    refused = pytest.raises(RuntimeError, match="copy must wait: another thread")
+    with refused, model._lock.read("copy"):
+        model.fit([[0.0], [1.0]], [0.0, 1.0], loss="mse", epochs=1)
+
+
+def test_copies_at_once_are_not_refused():
+    model = cr.MLP([64, 256, 64])
+    with ThreadPoolExecutor(16) as pool:
+        copies = list(pool.map(lambda _: model.copy().parameters, range(200)))
+    assert all(same_bits(kept, model.parameters) for kept in copies)
 
 
 def test_trainings_at_once_have_the_same_bits():

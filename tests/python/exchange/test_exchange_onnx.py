@@ -1,6 +1,7 @@
 """Exported ONNX models: onnxruntime's outputs are those of predict, within computed bounds."""
 
 import sys
+import threading
 
 import numpy as np
 import onnx
@@ -261,3 +262,23 @@ def test_onnx_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r'to_onnx needs onnx.*pip install "onnx>=[0-9.]+"$'):
         cr.exchange.to_onnx(cr.MLP([4, 3]))
+
+
+def test_a_model_in_training_is_exported_by_its_callbacks_alone():
+    model = cr.MLP([1, 4, 1])
+    refused = []
+
+    def elsewhere():
+        try:
+            cr.exchange.to_onnx(model)
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    def callback(state):
+        assert cr.exchange.to_onnx(state.model).graph.initializer
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+
+    model.fit([[0.0], [1.0]], [0.0, 1.0], loss="mse", epochs=2, callbacks=[callback])
+    assert refused == ["to_onnx must wait: another thread is training this model"] * 2

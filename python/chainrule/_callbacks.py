@@ -1,4 +1,4 @@
-"""What watches a training, and what may end it: callbacks and early stopping."""
+"""Callbacks, which watch a training and may end it, and early stopping."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Progress:
-    """Where a training stands; what callbacks are called with.
+    """The state of a training, which callbacks receive.
 
     Attributes
     ----------
     model : MLP
         The model in training; its parameters may be read, evaluated and copied.
     trainer : Trainer
-        What trains it.
+        The trainer.
     history : History
-        The finished epochs, with the present one when this is its end.
+        The finished epochs, including the current one at its end.
     epoch : int
-        The present epoch, counted from 1 since the training began.
+        The current epoch, counted from 1 since the training began.
     epochs : int
         The epoch after which this fit ends.
     step : int
         Steps taken since the training began.
     steps_per_epoch : int
-        Steps of a whole epoch.
+        Steps of a complete epoch.
     loss : float
-        Mean training loss over the rows that the epoch has seen.
+        Mean training loss over the rows that the epoch has visited.
     validation_loss : float or None
         Of the validation data, at the end of an epoch.
     validation_score : float or None
@@ -79,12 +79,12 @@ class Progress:
 
 
 class Callback:
-    """Base of callbacks: override what is needed. A function serves as `on_epoch_end` alone.
+    """Base of callbacks: override the methods you need. A function acts as `on_epoch_end`.
 
     Attributes
     ----------
     every_n_steps : int or None
-        Call `on_step_end` whenever the number of steps taken is a multiple of this; None: never.
+        Call `on_step_end` if the number of steps taken is a multiple of this; None: never.
 
     Examples
     --------
@@ -102,12 +102,12 @@ class Callback:
     every_n_steps: int | None = None
 
     def on_epoch_end(self, state: Progress) -> bool | None:
-        """Take notice of the end of an epoch.
+        """React to the end of an epoch.
 
         Parameters
         ----------
         state : Progress
-            Where the training stands.
+            The state of the training.
 
         Returns
         -------
@@ -117,24 +117,24 @@ class Callback:
         return None
 
     def on_step_end(self, state: Progress) -> bool | None:
-        """Take notice of the end of a step, each `every_n_steps`.
+        """React to the end of a step, every `every_n_steps` steps.
 
         Parameters
         ----------
         state : Progress
-            Where the training stands.
+            The state of the training.
 
         Returns
         -------
         bool or None
-            True ends the training in the middle of the epoch, which then is not recorded.
+            True ends the training within the epoch, which the history then omits.
         """
         return None
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """End a training that has ceased to improve, and go back to its best epoch.
+    """End a training that no longer improves, and restore its best epoch.
 
     Parameters
     ----------
@@ -143,11 +143,11 @@ class EarlyStopping:
     min_delta : float, default 0.0
         Only a change by more than this is an improvement; at least 0.
     monitor : {"loss", "score"}, default "loss"
-        What to watch: the validation loss (training loss without validation data), or the
+        The value to watch: the validation loss (training loss without validation data), or the
         validation score.
     restore_best : bool, default True
-        At the end, however it comes about, put back the parameters and running statistics of the
-        best epoch. An exception (Ctrl-C too) leaves those of the last step.
+        At the end, whatever ended the training, restore the parameters and running statistics of
+        the best epoch. An exception, Ctrl-C included, leaves those of the last step.
 
     Examples
     --------
@@ -173,7 +173,7 @@ class EarlyStopping:
 
 
 class Plateau:
-    """Counts the epochs since a value was last better than ever by more than `min_delta`."""
+    """Counts the epochs since a value last improved on the best by more than `min_delta`."""
 
     def __init__(self, min_delta: float, *, higher_is_better: bool = False) -> None:
         self._min_delta = min_delta
@@ -245,7 +245,7 @@ class Callbacks:
         self._step.append((every, on_step_end))
 
     def steps_until_due(self, step: int) -> int | None:
-        """Return after how many steps more a callback is due; None when none ever is."""
+        """Return the number of steps until a callback is due; None if none ever is."""
         return min((every - step % every for every, _ in self._step), default=None)
 
     def is_due(self, step: int) -> bool:
@@ -253,12 +253,12 @@ class Callbacks:
         return any(step % every == 0 for every, _ in self._step)
 
     def step_end(self, step: int, state: Callable[[], Progress]) -> bool:
-        """Call what is due after `step` steps; return whether one asks to stop."""
+        """Call the callbacks due after `step` steps; return whether one asks to stop."""
         due = [call for every, call in self._step if step % every == 0]
         return bool(due) and _any_stops(due, state())
 
     def epoch_end(self, state: Callable[[], Progress]) -> bool:
-        """Call what is due at the end of an epoch; return whether one asks to stop."""
+        """Call the callbacks due at the end of an epoch; return whether one asks to stop."""
         return bool(self._epoch) and _any_stops(self._epoch, state())
 
 

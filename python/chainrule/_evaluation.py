@@ -43,7 +43,7 @@ class Dataset(NamedTuple):
 
 
 def block_rows(model: MLP) -> int:
-    """Return how many rows go through `model` at a time."""
+    """Return the number of rows per block of an evaluation."""
     return max(256, _BLOCK_OUTPUTS // model.out_features)
 
 

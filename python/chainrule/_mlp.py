@@ -34,9 +34,9 @@ class MLP(Network):
     Parameters
     ----------
     layers : sequence of int, Standardize or Dense
-        The number of inputs, :class:`Standardize` where they are to be standardized, then the
-        layers: a :class:`Dense`, or a size. Sizes get the keyword
-        arguments below; the last one gets `output_activation`, no dropout and no normalization.
+        The number of inputs, :class:`Standardize` if they are to be standardized, then the layers:
+        a :class:`Dense`, or a size. Sizes take the keyword arguments below; the last size takes
+        `output_activation`, no dropout and no normalization.
     activation : str or Activation, default "relu"
         Of hidden layers given by size; see :class:`Activation`.
     output_activation : str or Activation, default "identity"
@@ -46,47 +46,46 @@ class MLP(Network):
     norm : {"layer", "batch"}, optional
         Of hidden layers given by size; see :class:`Dense`.
     initializer : str, optional
-        Of layers given by size; by default what suits the activation, see :class:`Dense`.
+        Of layers given by size; by default the one that suits the activation, see :class:`Dense`.
     dtype : {"float32", "float64"}, default "float32"
         Of the parameters and of all arithmetic.
     seed : int, default 0
-        Of the initial parameters, of dropout, and by default of shuffles; in [0, 2**64).
+        Of the initial parameters, dropout and, by default, shuffles; in [0, 2**64).
     precision : {"float32", "bf16x6", "bf16x3", "bf16", "auto"}, optional
         Of the products of matrices of a float32 model, forward and backward; by default
-        ``"float32"``. The others split numbers into three, two or one bf16 terms and multiply
-        these, which processors with AMX do much faster and all others more slowly, to the same
-        bits; ``"bf16x6"`` is as exact as float32, ``"bf16x3"`` nearly so. ``"auto"`` is bf16x6 for
-        layers with at least 512 inputs and outputs and float32 for others. Parameters, sums,
-        losses and the optimizer stay float32. float64 has ``"float64"`` alone.
+        ``"float32"``. The others split numbers into three, two or one bf16 terms and multiply the
+        terms: much faster on processors with AMX, more slowly on all others, with the same bits.
+        ``"bf16x6"`` is as exact as float32, ``"bf16x3"`` nearly so. ``"auto"`` is bf16x6 for layers
+        with at least 512 inputs and outputs and float32 for others. Parameters, sums, losses and
+        the optimizer stay float32. A float64 model has only ``"float64"``.
 
     Attributes
     ----------
     in_features, out_features : int
         Columns of X and of the outputs.
     input_layer : Standardize or None
-        What becomes of the inputs first.
+        The layer that standardizes the inputs.
     layers : tuple of Dense
-        The layers behind it, with activations and initializers as objects and names.
+        The other layers, with activations as objects and initializers as names.
     dtype : numpy.dtype
         Of the parameters and of all arithmetic.
     seed : int
         Of the parameters last drawn.
     precision : str
-        Of the products: the one given, or that of the last training that was given one. May be
-        set.
+        Of the products: the one given here, or to the last training that was given one. Writable.
     history : History or None
-        Of the last training, finished or not; a loaded model has that of the saved one.
+        Of the last training, finished or not; a loaded model has the history of the saved one.
     recipe : dict or None
-        Of the last training: the arguments of :meth:`fit` other than data, weights, callbacks and
-        threads, with names replaced by objects; ``fit(X, y, **recipe)`` does it again. `epochs` is
-        the last epoch of the training, resumed ones counted from its beginning.
+        Of the last training: the arguments of :meth:`fit` except data, weights, callbacks and
+        threads, with names replaced by objects; ``fit(X, y, **recipe)`` repeats it. `epochs` is the
+        last epoch of the training, counted from its first fit.
 
     Raises
     ------
     ValueError, TypeError
-        For an argument that is not as described.
+        For an invalid argument.
     MemoryError
-        When the parameters do not fit in memory.
+        If the parameters do not fit in memory.
 
     Examples
     --------
@@ -136,14 +135,14 @@ class MLP(Network):
         return _html.model_html(self)
 
     def initialize(self, seed: int | None = None) -> None:
-        """Draw all parameters anew and forget running statistics, those of inputs, and training.
+        """Draw all parameters anew; reset running and input statistics and the training.
 
-        Interrupted by Ctrl-C, it leaves the model as it was.
+        If Ctrl-C interrupts it, the model is unchanged.
 
         Parameters
         ----------
         seed : int, optional
-            In [0, 2**64); by default the present one, which gives the first parameters again.
+            In [0, 2**64); by default the current seed, which gives the initial parameters again.
         """
         if seed is not None:
             seed = _arguments.seed(seed)
@@ -179,9 +178,9 @@ class MLP(Network):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file: parameters, architecture, `recipe` and `history`.
 
-        The file is in the safetensors format, with a SHA-256 of all of it; nothing in it is code.
-        An old file at `path` is replaced when the new one is whole and on the disk: at every
-        moment, also when the process is killed, there is the old one or the new one.
+        The file has the safetensors format, with a SHA-256 of all of it, and contains no code. It
+        replaces an old file at `path` when it is complete and on the disk: at every moment, even if
+        the process is killed, `path` holds the complete old file or the complete new one.
 
         Parameters
         ----------
@@ -191,11 +190,11 @@ class MLP(Network):
         Raises
         ------
         TypeError
-            For a path that is none.
+            If `path` is not a path.
         OSError
-            When the file cannot be written; an old one stays as it was.
+            If the file cannot be written; an old one is unchanged.
         RuntimeError
-            When another thread is training the model.
+            If another thread is training the model.
 
         Examples
         --------
@@ -226,18 +225,18 @@ class MLP(Network):
         Returns
         -------
         MLP
-            The model, bit for bit as it was saved, with `history` and `recipe`. The optimizer's
-            state is not in the file: a training cannot be resumed from it; see :class:`Checkpoint`.
+            The model, with every bit of the saved one, `history` and `recipe`. The file does not
+            hold the optimizer's state, so it cannot resume a training; see :class:`Checkpoint`.
 
         Raises
         ------
         ModelFileError
-            When the file is damaged or cut, holds something else than a model, or was written by a
-            newer version of chainrule.
+            If the file is damaged or truncated, does not hold a model, or was written by a newer
+            version of chainrule.
         OSError
-            When the file cannot be read: FileNotFoundError, PermissionError and the like.
+            If the file cannot be read: FileNotFoundError, PermissionError and the like.
         TypeError
-            For a path that is none.
+            If `path` is not a path.
         """
         from ._files import model as model_files
 
@@ -278,10 +277,9 @@ class MLP(Network):
         sample_weight : array_like, shape (n_samples,), optional
             A weight >= 0 for each row, not all 0.
         batch_size : int, optional
-            Rows that are computed at a time; by default as many as take little memory.
+            Rows per block; by default few enough to take little memory.
         threads : int, optional
-            At most how many threads to use; see :meth:`fit`. The result has the same bits for any
-            number.
+            Maximum number of threads; see :meth:`fit`. The result has the same bits for any number.
 
         Returns
         -------
@@ -353,7 +351,7 @@ class MLP(Network):
         Parameters
         ----------
         X : array_like, shape (n_samples, in_features)
-            Features; finite. Any layout and real type; converted once when that is not the
+            Features; finite. Any layout and real type; converted once if it differs from the
             model's, never written to.
         y : array_like
             Targets, one row for each row of X. ``cross_entropy``: labels in [0, out_features) of
@@ -366,19 +364,19 @@ class MLP(Network):
         optimizer : str or Optimizer, default Adam()
             See :class:`Trainer`. :class:`LBFGS` takes all rows as one batch.
         batch_size : int, default 128
-            Rows of a step, at least 1; the last batch of an epoch may be short. With batch
-            normalization at least 2, and a single row that is left over goes with the batch before.
+            Rows per step, at least 1; the last batch of an epoch may be short. With batch
+            normalization at least 2, and a single row left over joins the batch before.
         epochs : int, default 20
             Passes over the data, at least 1.
         shuffle : bool, default True
-            Visit the rows of each epoch in another order, drawn from the seed.
+            Visit the rows in a new order each epoch, drawn from the seed.
         sample_weight : array_like, shape (n_samples,), optional
             A weight >= 0 for each row, not all 0.
         class_weight : dict, array_like or "balanced", optional
-            For labels (``cross_entropy``, or ``binary_cross_entropy`` with one output): a weight
-            >= 0 for each class, by which the sample weights are multiplied. A dict may leave out
-            classes of weight 1; "balanced" is n_samples / (n_classes * rows of the class).
-            Validation is not weighted by class.
+            For labels (``cross_entropy``, or ``binary_cross_entropy`` with one output): a weight >=
+            0 for each class, which multiplies the sample weights. A dict may omit classes of weight
+            1; "balanced" is n_samples / (n_classes * rows of the class). Validation ignores class
+            weights.
         validation_data : tuple (X, y) or (X, y, sample_weight), optional
             Evaluated after each epoch.
         validation_fraction : float, optional
@@ -387,42 +385,42 @@ class MLP(Network):
         l1, l2, penalize_biases, divide_penalties, clip_norm, clip_value
             See :class:`Trainer`.
         early_stopping : EarlyStopping, optional
-            When to end the training before its time.
+            When to end the training early.
         callbacks : sequence of function or Callback, default ()
-            Called with a :class:`Progress` after each epoch; see :class:`Callback`. An exception
-            of a callback ends the training and is passed on. A :class:`Checkpoint` among them
-            writes the training to a file.
+            Called with a :class:`Progress` after each epoch; see :class:`Callback`. An exception in
+            a callback ends the training and propagates. A :class:`Checkpoint` among them writes the
+            training to a file.
         progress : bool, optional
-            Show a progress bar: True needs tqdm. By default there is one where somebody sees it and
-            tqdm is installed: in a Jupyter notebook and when stderr is a terminal, if the fit is
-            called by the main thread of the first process, and takes more than half a second.
-            Lines that callbacks print stand above it.
+            Show a progress bar: True needs tqdm. By default a bar is shown if tqdm is installed, in
+            a Jupyter notebook or if stderr is a terminal, for a fit that the main thread of the
+            first process calls and that takes more than half a second. Lines that callbacks print
+            stand above it.
         resume : bool, default False
-            Go on with the last training of this model: its optimizer state, steps, epochs,
-            shuffles and history. One that ended within an epoch finishes it first, from where it
-            stopped, if rows, `batch_size` and `shuffle` are the same; else it begins it anew. Loss,
-            penalties, clipping, and the optimizer and seed if given, must be those of that
-            training. ``fit(epochs=10)`` and then ``fit(epochs=10, resume=True)`` give the bits of
-            ``fit(epochs=20)``, except for schedules that depend on the number of epochs and for
-            `early_stopping`, which starts anew.
+            Resume the last training of this model: its optimizer state, steps, epochs, shuffles and
+            history. If it ended within an epoch, it finishes that epoch first, from where it
+            stopped, if rows, `batch_size` and `shuffle` are the same; otherwise it restarts the
+            epoch. Loss, penalties, clipping, and the optimizer and seed if given, must equal those
+            of that training. ``fit(epochs=10)`` and then ``fit(epochs=10, resume=True)`` give the
+            bits of ``fit(epochs=20)``, except with schedules that depend on the number of epochs
+            and with `early_stopping`, which starts over.
         resume_from : str or os.PathLike, optional
-            Go on from a :class:`Checkpoint`, in place of the present parameters: the same call,
-            made again after the process was killed at any moment, ends in the bits that it would
-            have ended in. `epochs` counts those done before; there may be more of them than in the
-            call that was killed, unless the schedule depends on their number. Network, settings
-            and data must be those of that call; threads, callbacks and `progress` may be others.
-            A training that had come to its end is not trained any further, but a callback that
-            ended it is asked once more. While there is no such file, the training begins as without
-            `resume_from` if one of `callbacks` is a :class:`Checkpoint` that writes it.
+            Resume from a :class:`Checkpoint` instead of the current parameters: the same call,
+            repeated after the process was killed at any moment, ends in the same bits as an
+            uninterrupted one. `epochs` includes those done before; it may be larger than in the
+            killed call, unless the schedule depends on it. Network, settings and data must equal
+            those of that call; threads, callbacks and `progress` may differ. A finished training is
+            not continued, but a callback that ended it is called once more. If the file does not
+            exist yet, the training starts as without `resume_from`, provided one of `callbacks` is
+            a :class:`Checkpoint` that writes it.
         seed : int, optional
             For shuffles and `validation_fraction`, in [0, 2**64); by default the model's. Dropout
-            goes by the model's seed.
+            uses the model's seed.
         precision : str, optional
             Of the products, see :class:`MLP`; by default the model's. The model keeps it.
         threads : int, optional
-            At most how many threads to use, in [1, 1024], the calling one included; small work
-            takes fewer. By default as many as :func:`chainrule.runtime.num_threads` says. The
-            result has the same bits for any number.
+            Maximum number of threads, in [1, 1024], the calling one included; small work takes
+            fewer. By default :func:`chainrule.runtime.num_threads`. The result has the same bits
+            for any number.
 
         Returns
         -------
@@ -432,19 +430,19 @@ class MLP(Network):
         Raises
         ------
         ValueError, TypeError
-            For arguments that are not as described; nothing has changed then.
+            For invalid arguments; nothing has changed then.
         DivergenceError
-            When loss, gradient or parameters are not finite; the model keeps the parameters of
-            the step before.
+            If loss, gradient or parameters are not finite; the model keeps the parameters of the
+            step before.
         ImportError
             For ``progress=True`` without tqdm.
         RuntimeError
-            When the model is being trained already, by another thread or around a callback.
+            If the model is already in training, by another thread or around a callback.
         ModelFileError
-            When `resume_from` is not a checkpoint as it was written.
+            If `resume_from` is not an intact checkpoint.
         OSError
-            When `resume_from` cannot be read, FileNotFoundError when it is missing; when a
-            checkpoint cannot be written, which ends the training.
+            If `resume_from` cannot be read, FileNotFoundError if it is missing; if a checkpoint
+            cannot be written, which ends the training.
 
         Examples
         --------
@@ -513,7 +511,7 @@ def _restore(
     parameters: Floats,
     running_statistics: Floats,
 ) -> MLP:
-    """Make a model of its numbers, for copies and pickles."""
+    """Make a model from its numbers, for copies and pickles."""
     model = MLP(layers, dtype=dtype, seed=seed, precision=precision)
     model.parameters[:] = parameters
     model.running_statistics[:] = running_statistics

@@ -1,6 +1,6 @@
 """A network without its training: parameters, predictions and gradients.
 
-A face of the compiled network, which owns all the numbers.
+It wraps the compiled network, which owns all the numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Network:
-    """What :class:`MLP` can do without training; not used by itself."""
+    """The part of :class:`MLP` without training; never used alone."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Network:
 
     @property
     def precision(self) -> str:
-        """Precision of the products of matrices; see :class:`MLP`. May be set to another one."""
+        """Precision of the products of matrices; see :class:`MLP`. Writable."""
         return self._network.precision
 
     @precision.setter
@@ -76,14 +76,14 @@ class Network:
         self._network.precision = as_precision(value, self.dtype)
 
     def _items(self) -> list[int | Standardize | Dense]:
-        """Return what :class:`MLP` makes such a network of."""
+        """Return the argument `layers` with which :class:`MLP` makes this network."""
         return [self.in_features, *([self.input_layer] if self.input_layer else []), *self.layers]
 
     # --- numbers ---------------------------------------------------------------------------------
 
     @property
     def parameters(self) -> Floats:
-        """All parameters: a flat, writable view of shape (n_parameters,), without a copy.
+        """All parameters: a flat, writable view of shape (n_parameters,), not a copy.
 
         Layer by layer: weight, bias, then scale and shift of a normalization.
         """
@@ -93,7 +93,7 @@ class Network:
     def gradient(self) -> Floats:
         """Gradient of the last `backward` or `loss_and_gradient`: a flat, writable view.
 
-        Ordered as `parameters`. Training keeps a gradient of its own.
+        Ordered as `parameters`. Training uses a separate gradient.
         """
         return self._network.gradient
 
@@ -101,17 +101,17 @@ class Network:
     def running_statistics(self) -> Floats:
         """Running mean, then running variance, of each batch normalization: a flat view.
 
-        Last, with :class:`Standardize`, are the means of the inputs and their factors, see
+        With :class:`Standardize`, the means of the inputs and their factors follow, see
         `input_statistics`; all 0 before they are fitted.
         """
         return self._network.running_statistics
 
     @property
     def input_statistics(self) -> tuple[Floats, Floats] | None:
-        """Means of the inputs and 1 / their standard deviations, as :class:`Standardize` has them.
+        """Means of the inputs and 1 / their standard deviations in :class:`Standardize`.
 
-        Copies of shape (in_features,), of the model's dtype; None without that layer, and before
-        it was fitted.
+        Copies of shape (in_features,), of the model's dtype; None without that layer, and before it
+        is fitted.
         """
         if self.input_layer is None or not self._network.is_ready:
             return None
@@ -119,11 +119,11 @@ class Network:
         return mean, factor
 
     def standardize(self, X: npt.ArrayLike) -> None:
-        """Fit the layer :class:`Standardize` by hand: take mean and deviation of each column of X.
+        """Fit the layer :class:`Standardize`: compute mean and deviation of each column of X.
 
-        Replaces what was fitted before. :meth:`MLP.fit` does this with its training rows when
-        nothing has been fitted; :meth:`Trainer.step` and :meth:`forward`, which see a batch alone,
-        need it done before. Sums are in double; each row counts once, whatever its weight.
+        Replaces earlier statistics. :meth:`MLP.fit` does this with its training rows if nothing has
+        been fitted; :meth:`Trainer.step` and :meth:`forward`, which see only a batch, require it
+        first. Sums are in double; each row counts once, whatever its weight.
 
         Parameters
         ----------
@@ -133,10 +133,10 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            When the model has no such layer, X is not such an array, or a standard deviation is
-            too large for the model's dtype; nothing has changed then.
+            If the model has no such layer, X is not such an array, or a standard deviation is too
+            large for the model's dtype; nothing has changed then.
         RuntimeError
-            When the model is being trained, by another thread or around a callback.
+            If the model is in training, by another thread or around a callback.
 
         Examples
         --------
@@ -182,14 +182,14 @@ class Network:
         return tuple(views)
 
     def _forget_forward(self) -> None:
-        """Keep nothing of the last forward, its rows least of all."""
+        """Forget the last forward, above all its rows."""
         if self._forwards or self._forward_rows is not None:
             self._forward_rows = None
             self._forwards = 0
             self._network.forget_forward()
 
     def _require_normalizable(self, n_rows: int, argument: str = "X") -> None:
-        """Raise for a batch of training of which batch normalization would learn nothing."""
+        """Raise for a training batch from which batch normalization would learn nothing."""
         if self._mixes_rows and n_rows < 2:
             what = "be" if argument == "batch_size" else "have"
             raise ValueError(
@@ -216,7 +216,7 @@ class Network:
         precision : str, optional
             Of the products, see :class:`MLP`; by default the model's.
         threads : int, optional
-            At most how many threads to use; see :meth:`fit`. The result has the same bits for any
+            Maximum number of threads; see :meth:`fit`. The result has the same bits for any
             number.
 
         Returns
@@ -227,8 +227,7 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            When X is not an array of finite numbers of that shape, or another argument not as
-            described.
+            If X is not an array of finite numbers of that shape, or another argument is invalid.
         RuntimeError
             Before the inputs' statistics of a layer :class:`Standardize` are fitted.
         """
@@ -236,7 +235,7 @@ class Network:
         if precision is None:
             outputs = self._network.predict_if_valid(X, most_threads)
             if outputs is not None:
-                return outputs  # else X is to be converted, or wrong
+                return outputs  # otherwise X needs a conversion, or is wrong
         self._require_ready("predict")
         x = _validation.matrix(X, "X", self.dtype, self.in_features)
         chosen = as_precision(precision, self.dtype, self.precision)
@@ -259,14 +258,14 @@ class Network:
         Parameters
         ----------
         X : array_like, shape (batch_size, in_features)
-            Features; their values are not to be changed before :meth:`backward`.
+            Features; do not change their values before :meth:`backward`.
         training : bool, default False
-            Apply dropout, normalize by the statistics of the batch and take these into the
-            running ones.
+            Apply dropout, normalize by the statistics of the batch and update the running
+            statistics with them.
         step : int, optional
             Which dropout masks to use, at least 0; by default new ones in each call.
         threads : int, optional
-            At most how many threads to use; see :meth:`fit`. The result has the same bits for any
+            Maximum number of threads; see :meth:`fit`. The result has the same bits for any
             number.
 
         Returns
@@ -277,10 +276,10 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            When an argument is not as described; for one row in training with batch normalization.
+            For an invalid argument; for one row in training with batch normalization.
         RuntimeError
-            When another thread is training the model; within its own fit, when batch normalization
-            would take in statistics; before the inputs' statistics of a layer
+            If another thread is training the model; in a callback of its fit, if batch
+            normalization would update statistics; before the inputs' statistics of a layer
             :class:`Standardize` are fitted.
         """
         x = _validation.features(X, self.dtype, self.in_features, "X")
@@ -313,7 +312,7 @@ class Network:
         grad_outputs : array_like, shape (batch_size, out_features)
             Gradient of the caller's loss with respect to the outputs.
         threads : int, optional
-            At most how many threads to use; see :meth:`fit`. The result has the same bits for any
+            Maximum number of threads; see :meth:`fit`. The result has the same bits for any
             number.
 
         Returns
@@ -324,12 +323,12 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            When `grad_outputs` is not an array of finite numbers of that shape, or `threads` no
-            such number.
+            If `grad_outputs` is not an array of finite numbers of that shape, or `threads` is
+            invalid.
         RuntimeError
             Without a :meth:`forward` since the last training step; with more than one since the
-            last :meth:`backward`, of which only the last one's activations are kept; or when
-            another thread is training the model.
+            last :meth:`backward`, because only the last one's activations are kept; or if another
+            thread is training the model.
 
         Examples
         --------
@@ -342,7 +341,7 @@ class Network:
         >>> model.gradient
         array([1., 2., 1.], dtype=float32)
         """
-        # First, since it may call code of its own, such as another forward.
+        # First, since it may run the array's code, which may call forward.
         gradient = _validation.matrix(
             grad_outputs, "grad_outputs", self.dtype, self.out_features, self._forward_rows
         )
@@ -409,7 +408,7 @@ class Network:
         step : int, default 0
             Which dropout masks to use; at least 0.
         threads : int, optional
-            At most how many threads to use; see :meth:`fit`. The result has the same bits for any
+            Maximum number of threads; see :meth:`fit`. The result has the same bits for any
             number.
 
         Returns
@@ -424,7 +423,7 @@ class Network:
         ValueError, TypeError
             For input that does not fit the model and the loss.
         RuntimeError
-            When another thread is training the model, or before the inputs' statistics of a layer
+            If another thread is training the model, or before the inputs' statistics of a layer
             :class:`Standardize` are fitted.
         """
         with self._lock.hold("loss_and_gradient"):
@@ -461,7 +460,7 @@ class Network:
         ----------
         X, y, loss, sample_weight, reduction, training, step, threads
             See :meth:`loss_and_gradient`. With ``reduction="sum"`` the gradient of a row does not
-            depend on how many other rows there are.
+            depend on the number of rows.
 
         Returns
         -------
@@ -503,7 +502,7 @@ class Network:
         threads: int | None,
         grad_x: bool,
     ) -> tuple[float, Floats | None]:
-        """Write `gradient`; return the loss and, when asked for, the gradient of the features."""
+        """Write `gradient`; return the loss and, on request, the gradient of the features."""
         self._require_ready("the gradient")
         checked = as_loss(loss)
         x = _validation.features(X, self.dtype, self.in_features, "X")

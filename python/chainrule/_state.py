@@ -1,4 +1,4 @@
-"""What a training has besides its model and its data, from its first step to its last."""
+"""The state of a training, except its model and its data, from its first step to its last."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ class TrainingState:
         return self.core.progress[1] if self.epoch_key == key else 0
 
     def begin(self, key: int) -> None:
-        """Resume the unfinished epoch if it walks the rows of `key`; else begin it anew."""
+        """Resume the unfinished epoch if it walks the rows of `key`; otherwise restart it."""
         if self.steps_done(key) == 0:
             self.core.progress = (0, 0, 0.0, 0.0, 0.0)
             self.epoch_seconds = 0.0
         self.epoch_key = key
 
     def best_of_losses(self) -> int | None:
-        """Return the history's epoch of the lowest loss, looking at what is new alone."""
+        """Return the history's epoch of the lowest loss, reading only new epochs."""
         return self._lowest.epoch(self.history)
 
 
@@ -113,10 +113,10 @@ class Lowest:
 
 
 def key_of_rows(data: Dataset, batch_size: int, shuffle: bool) -> int:
-    """Return a checksum by which a fit is known to walk the same rows in the same batches.
+    """Return a checksum that identifies a fit over the same rows in the same batches.
 
-    Of 64 rows at most, so that it costs a fit nothing: it tells one data set from another, not each
-    change of one.
+    It covers 64 rows at most, so that it costs a fit nothing: it distinguishes data sets, but does
+    not detect every change of one.
     """
     rows = np.linspace(0, len(data.x) - 1, min(len(data.x), 64)).astype(np.int64)
     key = zlib.crc32(repr((data.x.shape, batch_size, shuffle)).encode())

@@ -32,12 +32,12 @@ DEFAULT_BATCH_SIZE = 128
 
 
 class Trainer:
-    """A model with a loss and an optimizer, whose state lives from step to step.
+    """A model with a loss and an optimizer, which keeps the state between steps.
 
     Parameters
     ----------
     model : MLP
-        What to train; its parameters are updated in place.
+        The model to train; its parameters are updated in place.
     loss : str or Loss
         ``"mse"``, ``"mae"``, ``"huber"``, ``"quantile"``, ``"binary_cross_entropy"``,
         ``"cross_entropy"``, ``"poisson"``, ``"gaussian_nll"``, or an object such as
@@ -46,23 +46,23 @@ class Trainer:
         ``"sgd"``, ``"rmsprop"``, ``"adagrad"``, ``"adam"``, ``"adamw"``, ``"nadam"``, ``"lion"``,
         ``"lbfgs"``, or an object such as ``SGD(0.1, momentum=0.9)``.
     l1, l2 : float, default 0.0
-        Penalties: the loss grows by l1 * sum(abs(w)) + l2 / 2 * sum(w ** 2); at least 0.
+        Penalties: add l1 * sum(abs(w)) + l2 / 2 * sum(w ** 2) to the loss; at least 0.
     penalize_biases : bool, default False
-        Let penalties and weight decay act on biases, scales and shifts too, not on weights alone.
+        Apply penalties and weight decay to biases, scales and shifts too, not only to weights.
     divide_penalties : bool, default False
         Divide the penalties by the weight of each batch: its rows, or the sum of their weights.
         scikit-learn does that with its `alpha`.
     clip_norm : float, optional
-        Scale a gradient down whose norm, over all parameters, is greater than this (> 0).
+        Scale down a gradient whose norm, over all parameters, is greater than this (> 0).
     clip_value : float, optional
         Clamp each element of the gradient to [-clip_value, clip_value] (> 0), after `clip_norm`.
     seed : int, optional
-        For shuffles, in [0, 2**64); by default the model's. Dropout goes by the model's seed.
+        For shuffles, in [0, 2**64); by default the model's. Dropout uses the model's seed.
     precision : str, optional
-        Of the products, see :class:`MLP`; by default the model's. The model takes it at the first
+        Of the products, see :class:`MLP`; by default the model's. The model adopts it at the first
         step.
     threads : int, optional
-        At most how many threads to use; see :meth:`MLP.fit`. The result has the same bits for any
+        Maximum number of threads; see :meth:`MLP.fit`. The result has the same bits for any
         number.
 
     Attributes
@@ -115,7 +115,7 @@ class Trainer:
 
     @classmethod
     def _of(cls, model: MLP, state: TrainingState) -> Trainer:
-        """Return a trainer of a training that exists already."""
+        """Return a trainer of an existing training."""
         trainer = cls.__new__(cls)
         trainer._hold(model, state)
         return trainer
@@ -130,7 +130,7 @@ class Trainer:
         self.optimizer = state.settings.optimizer
         self.seed = state.settings.seed
         self.precision = state.settings.precision
-        # The estimators, which know the names of columns, do it themselves.
+        # The estimators, which know the names of columns, warn instead.
         self._warns_of_scale = True
 
     @property
@@ -155,7 +155,7 @@ class Trainer:
 
     @property
     def threads(self) -> int | None:
-        """At most how many threads a step uses; None: as many as the process is set to."""
+        """Maximum number of threads of a step; None: the setting of the process."""
         return self._core.threads or None
 
     @property
@@ -196,12 +196,12 @@ class Trainer:
         Raises
         ------
         ValueError, TypeError
-            For input that does not fit the model and the loss, and for a learning rate that
-            depends on epochs, which single steps do not make; nothing has changed then.
+            For input that does not fit the model and the loss, and for a learning rate that depends
+            on epochs, which single steps do not have; nothing has changed then.
         DivergenceError
-            When the loss, the gradient or the new parameters are not finite; nothing has changed.
+            If the loss, the gradient or the new parameters are not finite; nothing has changed.
         RuntimeError
-            When another thread is training the model, or before the inputs' statistics of a layer
+            If another thread is training the model, or before the inputs' statistics of a layer
             :class:`Standardize` are fitted, by a fit or :meth:`MLP.standardize`.
         """
         model = self.model
@@ -244,7 +244,7 @@ class Trainer:
         resume_from: str | os.PathLike[str] | None = None,
         threads: int | None = None,
     ) -> History:
-        """Train for some more epochs; steps, epochs and optimizer state go on from where they are.
+        """Train for more epochs; steps, epochs and optimizer state continue.
 
         Parameters
         ----------
@@ -257,13 +257,13 @@ class Trainer:
         validation_data, validation_fraction, early_stopping, callbacks, progress, resume_from
             See :meth:`MLP.fit`.
         threads : int, optional
-            At most how many threads this fit uses; by default as many as the trainer. The result
+            Maximum number of threads of this fit; by default the trainer's. The result
             has the same bits for any number.
 
         Returns
         -------
         History
-            The trainer's `history`: the epochs of this fit behind those of earlier ones.
+            The trainer's `history`: the epochs of this fit after those of earlier fits.
 
         Raises
         ------
@@ -383,7 +383,7 @@ class Trainer:
         Parameters
         ----------
         settings : Settings
-            Those of the fit that is to resume it.
+            Settings of the fit that resumes it.
         """
         self._settings.require_same(settings)
 

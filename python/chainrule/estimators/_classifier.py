@@ -115,7 +115,7 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         Show a progress bar; None: where somebody sees it, see :meth:`chainrule.MLP.fit`. The fits
         of scikit-learn are silent, and so are these by default.
     n_threads : int, optional
-        At most how many threads to use; the result has the same bits for any number. By default
+        Maximum number of threads; the result has the same bits for any number. By default
         as many as :func:`chainrule.runtime.num_threads` says.
     dtype : {"float32", "float64"}, optional
         Of weights and arithmetic; by default that of X, float64 for all that is not float32.

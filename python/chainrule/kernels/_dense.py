@@ -63,7 +63,7 @@ def dense_forward(
     precision : str, optional
         Of the product, see :class:`chainrule.MLP`; by default that of the dtype.
     threads : int, optional
-        At most how many threads to use; see :meth:`chainrule.MLP.fit`. The result has the same
+        Maximum number of threads; see :meth:`chainrule.MLP.fit`. The result has the same
         bits for any number.
 
     Returns
@@ -120,7 +120,7 @@ def dense_backward(
     precision : str, optional
         Of the products, see :class:`chainrule.MLP`; by default that of the dtype.
     threads : int, optional
-        At most how many threads to use; see :meth:`chainrule.MLP.fit`. The result has the same
+        Maximum number of threads; see :meth:`chainrule.MLP.fit`. The result has the same
         bits for any number.
 
     Returns

@@ -3,9 +3,9 @@
 >>> import chainrule as cr
 >>> model = cr.MLP([784, 256, 128, 10], dropout=0.1)
 
-Models are :class:`MLP`; :mod:`chainrule.kernels` has their arithmetic over plain arrays, and
-:mod:`chainrule.runtime` tells and chooses the variant of the kernels that runs, and on how many
-threads. :mod:`chainrule.exchange` takes models from and to PyTorch, scikit-learn, ONNX and C.
+Models are :class:`MLP`; :mod:`chainrule.kernels` has their arithmetic on plain arrays, and
+:mod:`chainrule.runtime` sets the variant of the kernels and the number of threads.
+:mod:`chainrule.exchange` converts models from and to PyTorch, scikit-learn, ONNX and C.
 """
 
 from __future__ import annotations

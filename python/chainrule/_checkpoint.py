@@ -1,4 +1,4 @@
-"""When a fit writes checkpoints; what is in them is in _files/checkpoint.py. Called by the loop."""
+"""When a fit writes checkpoints; _files/checkpoint.py defines them. Called by the loop."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from . import _arguments
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Write a training to a file, from which it is resumed after the process was killed.
+    """Write a training to a file, from which it resumes after the process was killed.
 
-    Given to :meth:`MLP.fit` among its `callbacks`. The file has all that the rest of the training
-    depends on: parameters, running statistics, the optimizer's state, counts of steps and epochs,
-    the place in the epoch, schedule, early stopping with the best parameters so far, history; not
-    the data, of which it has a checksum, and nothing of other callbacks, which are called before it
-    is written. It is replaced as :meth:`MLP.save` says: killed at any moment, the process leaves a
-    whole file.
+    Pass it to :meth:`MLP.fit` among its `callbacks`. The file has everything that the rest of the
+    training depends on: parameters, running statistics, the optimizer's state, counts of steps and
+    epochs, the place in the epoch, schedule, early stopping with the best parameters so far,
+    history. It has a checksum of the data instead of the data, and nothing of other callbacks,
+    which run before it is written. Like :meth:`MLP.save`, it replaces the file atomically: a
+    process killed at any moment leaves a complete file.
 
-    A checkpoint is written at the end of an epoch when `every_epochs` have passed since the last
-    one, and after a step whose number is a multiple of `every_steps`; neither before
-    `every_seconds` have passed. One more is written when the fit ends, by itself or by a callback.
-    A fit that an exception or Ctrl-C ends leaves the one before.
+    A checkpoint is written at the end of an epoch if `every_epochs` have passed since the last one,
+    and after a step whose number is a multiple of `every_steps`; neither before `every_seconds`
+    have passed. A last one is written when the fit ends, also by a callback. A fit that an
+    exception or Ctrl-C ends leaves the previous one.
 
-    Among the `callbacks` of an estimator it is written too, but no estimator resumes it: MLP.fit
-    does, as docs/files.md says. What an estimator's `save` writes goes on by `partial_fit`.
+    The `callbacks` of an estimator may include one, but no estimator resumes it: MLP.fit does, see
+    docs/files.md. To resume an estimator, use its `save` and `partial_fit`.
 
     Parameters
     ----------
     path : str or os.PathLike
-        The file, another one for each fit; an old one is replaced.
+        The file, a separate one for each fit; an old one is replaced.
     every_epochs : int, default 1
         Epochs from one checkpoint to the next, at least 1.
     every_seconds : float, optional
-        Seconds from one checkpoint to the next, at least 0; for epochs that are shorter than it
-        takes to write.
+        Seconds from one checkpoint to the next, at least 0; for epochs that are shorter than a
+        write.
     every_steps : int, optional
-        Write within epochs too, whenever the number of steps taken is a multiple of this, at least
-        1; for epochs that take long.
+        Write within epochs too, if the number of steps taken is a multiple of this, at least 1; for
+        long epochs.
 
     See Also
     --------

@@ -1,4 +1,4 @@
-"""The exceptions of the library's own, and how a package that is missing is told.
+"""The library's exceptions, and the message for a missing package.
 
 Everything else raises a built-in exception.
 """
@@ -22,8 +22,8 @@ class DivergenceError(ArithmeticError):
     what : {"loss", "gradient", "parameters", "statistics"}
         What was not finite; statistics are the batch statistics of a normalization.
     epoch : int or None
-        The epoch, counted from 1 since the training began; None for :meth:`Trainer.step`, which
-        knows no epochs.
+        The epoch, counted from 1 since the training began; None for :meth:`Trainer.step`, which has
+        no epochs.
     batch : int
         The batch within the epoch, counted from 1; for :meth:`Trainer.step` the step.
 
@@ -54,10 +54,10 @@ class DivergenceError(ArithmeticError):
 
 
 class ScaleWarning(UserWarning):
-    """Columns of X or y have a scale by which a network hardly learns.
+    """Columns of X or y have a scale that keeps a network from learning.
 
-    The first fit of a model, and each `fit` of an estimator that is not a warm start, look at up to
-    512 rows, spread evenly over those to train on. A column is named that varies and of which
+    The first fit of a model, and each `fit` of an estimator except a warm start, look at up to 512
+    rows, spread evenly over the training rows. The warning names a column that varies and of which
 
     - the root mean square is above 256, beyond what 8-bit pixels have (of y: above 1000, for
       ``gaussian_nll`` 30);
@@ -65,16 +65,16 @@ class ScaleWarning(UserWarning):
     - the mean is beyond 30 standard deviations (of X: and beyond 10), unless half of the rows have
       the column's smallest or largest number.
 
-    Targets count where the loss compares outputs with them as they are: ``mse``, ``mae``,
-    ``huber``, ``quantile`` and ``gaussian_nll``.
+    Targets count if the loss compares outputs with them directly: ``mse``, ``mae``, ``huber``,
+    ``quantile`` and ``gaussian_nll``.
 
-    The cure is in the message: :class:`Standardize` for X; for y, a fit to (y - mean) / deviation.
-    The estimators do both with ``standardize="auto"``.
+    The message gives the remedy: :class:`Standardize` for X; for y, a fit to (y - mean) /
+    deviation. The estimators do both with ``standardize="auto"``.
 
     Parameters
     ----------
     message : str
-        The columns, their means and standard deviations, and the cure.
+        The columns, their means and standard deviations, and the remedy.
     """
 
     def __init__(self, message: str) -> None:
@@ -82,16 +82,16 @@ class ScaleWarning(UserWarning):
 
 
 class ModelFileError(ValueError):
-    """A file is not what it should be: damaged, cut, of another kind, or not from here.
+    """A file is damaged, truncated, of another kind, or not written by chainrule.
 
-    What is wrong with the file system (a missing file, a full disk) is an OSError instead.
+    Failures of the file system (a missing file, a full disk) raise OSError instead.
 
     Parameters
     ----------
     path : str
         The file.
     problem : str
-        What is wrong with it and, where that is known, what was expected.
+        What is wrong with it and, if known, what was expected.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a training leaves behind: one number of each kind for each epoch."""
+"""The history of a training: one number of each kind per epoch."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class History:
     Attributes
     ----------
     loss : list of float
-        Mean training loss over the rows of the epoch, with penalties, as seen by the steps.
+        Mean training loss over the rows of the epoch, with penalties, as the steps computed it.
     validation_loss : list of float
-        Mean loss over the validation data after the epoch, without penalties; empty when there
-        never was validation data, NaN for epochs without.
+        Mean loss over the validation data after the epoch, without penalties; empty if there never
+        was validation data, NaN for epochs without it.
     validation_score : list of float
-        See :class:`Evaluation`; empty when the loss has no score, else like `validation_loss`.
+        See :class:`Evaluation`; empty if the loss has no score, otherwise like `validation_loss`.
     learning_rate : list of float
         Of the last step of the epoch.
     seconds : list of float
@@ -33,13 +33,13 @@ class History:
     steps_per_second : list of float
         Steps of the epoch divided by `seconds`.
     best_epoch : int or None
-        The best epoch so far, counted from 1: that of the lowest validation loss (training loss
-        without validation data), or the one that early stopping holds to be best.
+        The best epoch so far, counted from 1: the one with the lowest validation loss (training
+        loss without validation data), or the best one of early stopping.
     stop_reason : {"epochs", "early_stopping", "callback", "converged", "line_search"} or None
-        Why the training ended; None while it runs, and for one that an exception ended. L-BFGS
-        ends "converged" when the gradient is within its tolerance, and "line_search" when it
-        found no lower loss along its search direction: at a minimum, to the accuracy of the dtype,
-        or where the loss is too steep for the steps allowed.
+        Why the training ended; None while it runs, and if an exception ended it. L-BFGS ends
+        "converged" if the gradient is within its tolerance, and "line_search" if it found no lower
+        loss along its search direction: at a minimum, to the accuracy of the dtype, or where the
+        loss is too steep for the allowed steps.
     precision : str or None
         Of the products; see :class:`MLP`. None for a history that no training made.
     """

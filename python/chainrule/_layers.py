@@ -1,4 +1,4 @@
-"""What a network is made of: its input, activations and dense layers, as frozen dataclasses."""
+"""The parts of a network: its input, activations and dense layers, as frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from . import _arguments, _core
 
 Norm: TypeAlias = Literal["layer", "batch"] | None
 
-# He's variance suits activations that pass about half of their inputs, LeCun's what selu was
-# derived for; all others get Glorot's.
+# He's variance suits activations that pass about half of their inputs; selu was derived for #
+# LeCun's; all others take Glorot's.
 _HE = ("relu", "leaky_relu", "gelu", "gelu_tanh", "silu", "mish", "elu", "softplus")
 _DEFAULT_INITIALIZERS = {**dict.fromkeys(_HE, "he_uniform"), "selu": "lecun_normal"}
 
@@ -34,7 +34,7 @@ class Activation:
     name : str
         As given.
     parameter : float
-        The value of the parameter; 0.0 for an activation that has none.
+        The value of the parameter; 0.0 for an activation without one.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def as_activation(value: str | Activation, argument: str = "activation") -> Acti
 
 @dataclass(frozen=True, repr=False)
 class Dense:
-    """A layer: x W + b, then normalization, activation and dropout, each where asked for.
+    """A layer: x W + b, then optional normalization, activation and dropout.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class Dense:
         Whether to add a bias.
     initializer : str, optional
         ``glorot_uniform``, ``glorot_normal``, ``he_uniform``, ``he_normal``, ``lecun_uniform``,
-        ``lecun_normal``, ``orthogonal``, ``torch_linear`` or ``zeros``. By default what suits the
+        ``lecun_normal``, ``orthogonal``, ``torch_linear`` or ``zeros``. The default depends on the
         activation: ``lecun_normal`` for selu; ``he_uniform`` for relu, leaky_relu, elu, gelu,
         gelu_tanh, silu, mish and softplus; ``glorot_uniform`` for the others.
 
@@ -157,7 +157,7 @@ class Dense:
         return replace(self, initializer=_DEFAULT_INITIALIZERS.get(name, "glorot_uniform"))
 
     def spec(self, standardizes: bool = False) -> _core.LayerSpec:
-        """Return what the compiled module takes; the layer must be resolved."""
+        """Return the compiled module's specification; the layer must be resolved."""
         activation = as_activation(self.activation)
         assert self.initializer is not None
         return _core.LayerSpec(
@@ -172,7 +172,7 @@ class Dense:
         )
 
     def n_parameters(self, in_features: int) -> int:
-        """Return how many parameters the layer has behind `in_features` inputs."""
+        """Return the number of parameters of the layer after `in_features` inputs."""
         vectors = int(self.bias) + 2 * (self.norm is not None)
         return self.out_features * (in_features + vectors)
 

@@ -1,4 +1,4 @@
-"""What a loss is; the losses themselves are in _losses.py."""
+"""The base of losses; _losses.py has the losses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Loss:
-    """Base of the losses; not used by itself."""
+    """Base of the losses; never used directly."""
 
     name: ClassVar[str]
     # Root mean square of targets beyond which a network hardly learns them, see _scale.py; None
@@ -60,7 +60,7 @@ class Loss:
 
 
 def listed(name: str, info: _core.LossInfo) -> type[Loss]:
-    """Make a class of a loss that the compiled module lists and that needs no code of its own."""
+    """Make the class of a loss that the compiled module lists and that needs no Python code."""
 
     def spec(self: Loss) -> _core.LossSpec:
         return _core.LossSpec(name, getattr(self, info["parameter"] or "", info["default"]))

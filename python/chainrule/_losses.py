@@ -1,7 +1,7 @@
 """The losses: small frozen dataclasses, each named in kernels/losses.inc of the C++ source.
 
-A loss knows its parameters, what targets go with it, and which score tells how good a model is.
-The arithmetic is in the compiled module.
+A loss knows its parameters, its targets and the score of a model. The compiled module has the
+arithmetic.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class MSE(Loss):
     """Mean squared error, (p - y)^2.
 
-    Under "mean" the average, under "sum" the sum over rows and columns.
+    Rows and columns are averaged under "mean" and summed under "sum".
 
     Examples
     --------
@@ -43,7 +43,7 @@ class MSE(Loss):
 
 @dataclass(frozen=True)
 class MAE(Loss):
-    """Mean absolute error, abs(p - y); its derivative at 0 is taken as 0."""
+    """Mean absolute error, abs(p - y), with derivative 0 at 0."""
 
     name: ClassVar[str] = "mae"
 
@@ -127,10 +127,10 @@ class Quantile(Loss):
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
-    """Binary cross-entropy of logits z: softplus(z) - y * z, for each output column by itself.
+    """Binary cross-entropy of logits z: softplus(z) - y * z, for each output column separately.
 
-    Targets are in [0, 1]: labels or probabilities. The score is the share of elements whose side
-    of 1/2 is predicted right.
+    Targets are in [0, 1]: labels or probabilities. The score is the share of elements predicted on
+    the correct side of 1/2.
     """
 
     name: ClassVar[str] = "binary_cross_entropy"
@@ -205,7 +205,7 @@ class CrossEntropy(Loss):
         return _core.LossSpec(self.name, self.label_smoothing, self.class_weight or ())
 
     def n_targets(self, out_features: int) -> int:
-        """Return the number of classes, which is that of the outputs."""
+        """Return the number of classes, which equals the number of outputs."""
         if out_features < 2:
             raise ValueError(
                 f"the model must have at least 2 outputs for cross_entropy, got {out_features}; "
@@ -240,7 +240,7 @@ class CrossEntropy(Loss):
     def row_weights(
         self, targets: Floats | Labels, sample_weight: Floats | None
     ) -> npt.NDArray[np.floating[Any]] | None:
-        """Return the weights by which "mean" averages rows: those of the labels count."""
+        """Return the weights by which "mean" averages rows, including weights of labels."""
         if self.class_weight is None or targets.ndim == 2:
             return sample_weight
         of_labels = np.asarray(self.class_weight)[targets]

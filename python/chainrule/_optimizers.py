@@ -1,7 +1,7 @@
 """The optimizers: small frozen dataclasses; the steps are kernels (kernels/optimizers.inc in C++).
 
-Each has a learning rate (a float or a schedule) and the hyperparameters of its kernel. L-BFGS,
-which steps over the whole vector with a line search, is the exception: it has no kernel of its own.
+Each has a learning rate (a float or a schedule) and the hyperparameters of its kernel. Only L-BFGS,
+which steps over the whole vector with a line search, has no kernel.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ._schedules import Constant, Schedule
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Base of the optimizers; not used by itself.
+    """Base of the optimizers; never used directly.
 
     Parameters
     ----------

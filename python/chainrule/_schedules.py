@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Base of the schedules; not used by itself.
+    """Base of the schedules; never used directly.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class Schedule:
     learning_rate: float
     name: ClassVar[str]
     parameters: ClassVar[tuple[str, ...]] = ()  # in the order of the compiled module
-    needs_epochs: ClassVar[bool] = False  # whether a step alone does not tell the learning rate
-    needs_total: ClassVar[bool] = False  # whether it depends on how many epochs there will be
+    needs_epochs: ClassVar[bool] = False  # whether the rate depends on epochs, not only on steps
+    needs_total: ClassVar[bool] = False  # whether the rate depends on the number of epochs
 
     def __post_init__(self) -> None:
         self._check("learning_rate", above=0.0)
@@ -69,7 +69,7 @@ class Schedule:
         -------
         ndarray of float64, shape (steps_per_epoch * epochs,)
             Learning rates. :class:`ReduceOnPlateau` depends on the course of a training: here it
-            stays at its first value.
+            keeps its first value.
 
         Examples
         --------

@@ -2,14 +2,15 @@
 
 A variant is one compilation of all the kernels for one instruction set: ``baseline`` (any CPU),
 ``avx2`` (with FMA), ``avx512`` (F, BW, DQ and VL), ``amx`` (``avx512`` with tiles for products of
-bf16 terms), ``neon`` (AArch64). The best one that the machine runs is chosen at import, or the one
-that the environment variable ``CHAINRULE_VARIANT`` names. The variants with FMA give the same bits.
+bf16 terms), ``neon`` (AArch64). Import chooses the best variant that the machine supports, or the
+one that the environment variable ``CHAINRULE_VARIANT`` names. The variants with FMA give the same
+bits.
 
-Whatever takes `threads` uses, when that is None, at most :func:`num_threads`: what
-:func:`set_num_threads` set, else what the environment variable ``CHAINRULE_NUM_THREADS`` says, else
+A call with ``threads=None`` uses at most :func:`num_threads`: the number of
+:func:`set_num_threads`, else of the environment variable ``CHAINRULE_NUM_THREADS``, else of
 ``OMP_NUM_THREADS``, else the processors that the process may use, by its affinity mask and its
-control group's quota, as they are at the first use. Any number gives the same bits. threadpoolctl
-shows and limits that number under the name ``chainrule``.
+control group's quota at the first use. Any number gives the same bits. threadpoolctl shows and
+limits that number under the name ``chainrule``.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ __all__ = [
 
 
 def _check_environment() -> None:
-    """Raise ValueError for a wrong CHAINRULE_VARIANT, but not to the command, which says it itself.
+    """Raise ValueError for a wrong CHAINRULE_VARIANT, except in the command, which reports it.
 
-    The command cannot catch what its own import raises. While Python looks for what ``-m`` names,
-    ``argv[0]`` is that; whoever else runs so gets the error at the first use.
+    The command cannot catch an error of its own import. While Python looks for the module of
+    ``-m``, ``argv[0]`` is ``-m``; other programs started so get the error at the first use.
     """
     program = sys.argv[0] if sys.argv else ""
     if os.path.splitext(os.path.basename(program))[0] not in ("chainrule", "-m"):
@@ -54,7 +55,7 @@ def _check_environment() -> None:
 
 
 def variants() -> list[str]:
-    """List the variants that this machine runs.
+    """List the variants that this machine supports.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def compiled_variants() -> list[str]:
 
 
 def active_variant() -> str:
-    """Name the variant that runs.
+    """Name the active variant.
 
     Returns
     -------
@@ -93,7 +94,7 @@ def active_variant() -> str:
 
 
 def set_variant(name: str) -> None:
-    """Choose the variant that runs, for the whole process.
+    """Choose the active variant, for the whole process.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def set_variant(name: str) -> None:
 
 @contextlib.contextmanager
 def use_variant(name: str) -> Iterator[None]:
-    """Choose the variant that runs, for the whole process, within a ``with`` statement.
+    """Choose the active variant, for the whole process, within a ``with`` statement.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ def use_variant(name: str) -> Iterator[None]:
     Yields
     ------
     None
-        At the end the variant before is chosen again.
+        The previous variant is restored at the end.
 
     Raises
     ------
@@ -143,15 +144,15 @@ def use_variant(name: str) -> Iterator[None]:
 
 
 def has_bf16_tiles() -> bool:
-    """Tell whether the variant that runs multiplies bf16 by the tiles of AMX.
+    """Return whether the active variant multiplies bf16 on tiles of AMX.
 
-    Without them the precisions ``"bf16x6"``, ``"bf16x3"`` and ``"bf16"`` give the same bits by
+    Without tiles the precisions ``"bf16x6"``, ``"bf16x3"`` and ``"bf16"`` give the same bits by
     FMAs, and take longer than ``"float32"``.
 
     Returns
     -------
     bool
-        False too where the operating system refuses tiles to the process.
+        False also if the operating system refuses tiles to the process.
 
     Examples
     --------
@@ -164,7 +165,7 @@ def has_bf16_tiles() -> bool:
 
 
 def build_config() -> dict[str, str]:
-    """Tell how the library was built.
+    """Describe how the library was built.
 
     Returns
     -------
@@ -175,7 +176,7 @@ def build_config() -> dict[str, str]:
 
 
 def num_threads() -> int:
-    """Tell how many threads a call uses at most when its `threads` is None.
+    """Return the maximum number of threads of a call with ``threads=None``.
 
     Returns
     -------
@@ -185,21 +186,21 @@ def num_threads() -> int:
     Raises
     ------
     ValueError
-        When the environment variable ``CHAINRULE_NUM_THREADS`` is not a positive integer.
+        If the environment variable ``CHAINRULE_NUM_THREADS`` is not a positive integer.
     """
     return _core.num_threads()
 
 
 def set_num_threads(n: int | None) -> None:
-    """Choose how many threads a call uses at most when its `threads` is None.
+    """Set the maximum number of threads of calls with ``threads=None``.
 
-    For the whole process and from the next call on. A number that is given to a call goes before.
+    It applies to the whole process from the next call on. The argument of a call takes precedence.
 
     Parameters
     ----------
     n : int or None
-        In [1, 1024], the calling thread included; None: back to what the environment or the
-        machine gives.
+        In [1, 1024], the calling thread included; None restores the default of the environment or
+        the machine.
 
     Raises
     ------
@@ -211,7 +212,7 @@ def set_num_threads(n: int | None) -> None:
 
 @contextlib.contextmanager
 def use_num_threads(n: int | None) -> Iterator[None]:
-    """Choose how many threads a call uses at most, for the whole process, within a ``with``.
+    """Set the maximum number of threads, for the whole process, within a ``with`` statement.
 
     Parameters
     ----------
@@ -221,7 +222,7 @@ def use_num_threads(n: int | None) -> Iterator[None]:
     Yields
     ------
     None
-        At the end the number before is chosen again.
+        The previous number is restored at the end.
 
     Raises
     ------
@@ -244,28 +245,28 @@ def use_num_threads(n: int | None) -> Iterator[None]:
 
 
 def peak_flops(threads: int | None = None, dtype: npt.DTypeLike = "float32") -> float:
-    """Measure how many floating-point operations a second the machine does at most.
+    """Measure the peak of the machine, in floating-point operations per second.
 
-    The active variant's multiply-adds, of registers alone, in a tenth of a second: what no product
-    of matrices can be faster than. The fastest of some measurements counts, but a machine that is
-    busy with other work still gives too little.
+    It times the active variant's multiply-adds, of registers only, for a tenth of a second: no
+    product of matrices can be faster. The fastest of some measurements counts, but a busy machine
+    still gives too low a number.
 
     Parameters
     ----------
     threads : int or None
-        How many work at once, in [1, 1024]; None: :func:`num_threads`.
+        Number of threads, in [1, 1024]; None: :func:`num_threads`.
     dtype : {"float32", "float64"}, default "float32"
-        What is multiplied.
+        Type of the numbers.
 
     Returns
     -------
     float
-        Operations a second, of all threads together; a multiply-add counts as two.
+        Operations per second of all threads together; a multiply-add counts as two.
 
     Raises
     ------
     ValueError, TypeError
-        When `threads` or `dtype` is none of these.
+        If `threads` or `dtype` is invalid.
 
     Examples
     --------

@@ -2,9 +2,9 @@
 
 >>> from chainrule.estimators import MLPClassifier, MLPRegressor
 
-Both stand in for the classes of the same name in :mod:`sklearn.neural_network`: the same
-constructor parameters with the same meaning and defaults, the same methods and fitted attributes.
-What those classes lack is keyword-only. The training itself is that of :class:`chainrule.Trainer`.
+Both replace the classes of the same name in :mod:`sklearn.neural_network`, with the same
+constructor parameters, meaning and defaults, and the same methods and fitted attributes. Parameters
+that those classes lack are keyword-only. :class:`chainrule.Trainer` does the training.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ try:
 except ImportError as error:
     raise ImportError(_not_installed("chainrule.estimators", "scikit-learn")) from error
 
-# validate_data and the tags of estimators are as they are here since scikit-learn 1.6.
+# validate_data and the tags of estimators have their present form since scikit-learn 1.6.
 if tuple(int(part) for part in _sklearn.__version__.split(".")[:2]) < (1, 6):
     raise ImportError(
         "chainrule.estimators needs scikit-learn 1.6 or later, "

@@ -1,7 +1,7 @@
-"""What both estimators share: parameters, fitting, outputs, gradients, pickling.
+"""The part that both estimators share: parameters, fitting, outputs, gradients, pickling.
 
-The network and its training are those of :mod:`chainrule`; here is scikit-learn's protocol around
-them. Subclasses say what targets and losses are, and what becomes of the outputs.
+:mod:`chainrule` has the network and its training; this module wraps scikit-learn's protocol around
+them. Subclasses define targets and losses, and convert the outputs.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 
 class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Base of the estimators; not used by itself."""
+    """Base of the estimators; never used directly."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -287,9 +287,9 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
     # --- outputs ---------------------------------------------------------------------------------
 
     def _whole(self) -> Any:
-        """Return this estimator as one fit left it, to be read instead of `self`.
+        """Return a snapshot of this estimator after one fit, to be read instead of `self`.
 
-        Its network has taken in what was put in the place of the arrays of `coefs_`.
+        Its network includes arrays that the user assigned to `coefs_`.
         """
         whole = snapshot(self)
         check_is_fitted(whole, "model_")
@@ -317,11 +317,11 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         return validate_data(self, X, accept_sparse=["csr"], dtype=dtype, order="C", reset=False)
 
     def _input_gradient(self, X: Any, of_outputs: Callable[[Floats], Floats]) -> Floats:
-        """Propagate back to X what `of_outputs` makes of a block of outputs."""
+        """Propagate the gradient that `of_outputs` returns for a block of outputs back to X."""
         model, n_threads = self.model_, self.n_threads
         X = self._features(X, model.dtype)
         gradient: Floats = np.empty(X.shape, model.dtype)
-        # Held from the first forward pass to the last backward one: no other comes between.
+        # Held from the first forward pass to the last backward pass: no other may intervene.
         with model._lock.hold("input_gradient"):
             try:
                 for rows, x in dense_blocks(X, model):
@@ -349,9 +349,9 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         Raises
         ------
         ValueError
-            For a name that is no parameter.
+            For a name that is not a parameter.
         RuntimeError
-            While the estimator is fitted: by a callback, or when another thread fits it.
+            During a fit of the estimator: from a callback, or if another thread fits it.
         """
         if params:
             refuse_during_fit(self, "set_params")

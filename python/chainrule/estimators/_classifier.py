@@ -1,7 +1,7 @@
 """The classifier: its parameters and methods.
 
-Targets and losses are in ``_labels.py``, probabilities in ``_link.py``, what the regressor has too
-in ``_base.py``.
+Targets and losses are in ``_labels.py``, probabilities in ``_link.py``, the part shared with the
+regressor in ``_base.py``.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _LOSSES = ("log_loss", "cross_entropy", "binary_cross_entropy")
 class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # scikit-learn has no types
     """Multilayer perceptron classifier.
 
-    Stands in for :class:`sklearn.neural_network.MLPClassifier`: parameters up to `max_fun` are
-    those of scikit-learn, with their meaning and defaults.
+    Replaces :class:`sklearn.neural_network.MLPClassifier`: parameters up to `max_fun` have
+    scikit-learn's names, meaning and defaults.
 
     Parameters
     ----------
@@ -42,31 +42,31 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         Units of each hidden layer; ``()`` for none.
     activation : str, Activation or sequence of these, default="relu"
         Of the hidden layers: ``"identity"``, ``"logistic"``, ``"tanh"``, ``"relu"``, or any other
-        that :class:`chainrule.Activation` names; a sequence has one for each layer.
+        name of :class:`chainrule.Activation`; a sequence has one for each layer.
     solver : {"lbfgs", "sgd", "adam"}, default="adam"
-        How weights are found; see `optimizer` for others.
+        The optimizer of scikit-learn's name; see `optimizer` for others.
     alpha : float, default=0.0001
-        Strength of the L2 penalty: the loss of a batch grows by
-        ``alpha / 2 * sum(w ** 2) / weight``, with the sum of the batch's sample weights.
+        Strength of the L2 penalty: adds ``alpha / 2 * sum(w ** 2) / weight`` to the loss of a
+        batch, where weight is the sum of its sample weights.
     batch_size : int or "auto", default="auto"
-        Rows of a step; "auto" is ``min(200, n_samples)``. ``"lbfgs"`` takes all rows.
+        Rows per step; "auto" is ``min(200, n_samples)``. ``"lbfgs"`` takes all rows.
     learning_rate : {"constant", "invscaling", "adaptive"} or Schedule, default="constant"
-        Of ``"sgd"``: `learning_rate_init` throughout; that divided by
+        Of ``"sgd"``: `learning_rate_init` throughout; `learning_rate_init` divided by
         ``(t + 1) ** power_t`` after `t` samples, changed at the end of each epoch; or divided by 5
-        whenever the training would else end. A schedule of :mod:`chainrule` serves ``"sgd"`` and
-        ``"adam"`` and takes the place of `learning_rate_init`.
+        each time the training would otherwise end. A schedule of :mod:`chainrule` works with
+        ``"sgd"`` and ``"adam"`` and replaces `learning_rate_init`.
     learning_rate_init : float, default=0.001
         Learning rate of ``"sgd"`` and ``"adam"``.
     power_t : float, default=0.5
         See `learning_rate`.
     max_iter : int, default=200
-        Epochs (iterations of ``"lbfgs"``) after which the training ends, converged or not.
+        Maximum number of epochs (iterations of ``"lbfgs"``).
     shuffle : bool, default=True
-        Visit the rows in another order in each epoch.
+        Visit the rows in a new order each epoch.
     random_state : int, RandomState or None, default=None
-        Of initial weights, validation split, shuffles and dropout. Initial weights and split are
-        those of scikit-learn for the same value, but that a split of three classes or more is
-        stratified where that is possible; shuffles are other ones.
+        Of initial weights, validation split, shuffles and dropout. Initial weights and split equal
+        scikit-learn's for the same value, except that a split of three classes or more is
+        stratified if possible; shuffles differ.
     tol : float, default=1e-4
         Improvements of the loss (of the score with `early_stopping`) below this do not count;
         for ``"lbfgs"`` the tolerance of the gradient's largest element.
@@ -80,13 +80,13 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         Whether the momentum is Nesterov's.
     early_stopping : bool or EarlyStopping, default=False
         End the training when the score of held-out rows has not improved by `tol` for
-        `n_iter_no_change` epochs, or when it diverges, and go back to the best weights. Held out
-        are the last of `eval_set`, or the share `validation_fraction`. An
-        :class:`chainrule.EarlyStopping` has its own patience and says whether score or loss counts.
-        Not used by ``"lbfgs"``.
+        `n_iter_no_change` epochs, or when it diverges, and restore the best weights. The held-out
+        rows are the last `eval_set`, or the share `validation_fraction`. An
+        :class:`chainrule.EarlyStopping` has its own patience and chooses between score and loss.
+        ``"lbfgs"`` ignores it.
     validation_fraction : float, default=0.1
-        Share of the rows that `early_stopping` holds out, stratified by class but
-        for multilabel targets.
+        Share of the rows that `early_stopping` holds out, stratified by class except for multilabel
+        targets.
     beta_1, beta_2 : float, default=0.9 and 0.999
         Decay of the moments of ``"adam"``, in [0, 1).
     epsilon : float, default=1e-8
@@ -96,15 +96,15 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
     max_fun : int, default=15000
         Evaluations of the loss after which ``"lbfgs"`` ends.
     loss : {"log_loss", "cross_entropy", "binary_cross_entropy"} or Loss, default="log_loss"
-        "log_loss" is "cross_entropy" for three classes or more, else "binary_cross_entropy". The
-        latter, with more classes, separates each one from all others. An object such as
+        "log_loss" is "cross_entropy" for three classes or more, otherwise "binary_cross_entropy".
+        With more classes, the latter separates each one from all others. An object such as
         ``CrossEntropy(label_smoothing=0.1)`` has parameters.
     class_weight : dict, list of dict or "balanced", optional
-        Weight of each class, by which sample weights are multiplied, as scikit-learn has it;
-        validation is not weighted by class.
+        Weight of each class, which multiplies the sample weights, as in scikit-learn; validation
+        ignores it.
     optimizer : str or Optimizer, optional
-        Any optimizer of :mod:`chainrule` in place of `solver` and its parameters, for the loss as
-        :mod:`chainrule` defines it; `alpha` stays. Schedules are in its learning rate.
+        Any optimizer of :mod:`chainrule` instead of `solver` and its parameters, for the loss as
+        :mod:`chainrule` defines it; `alpha` still applies. A schedule goes into its learning rate.
     dropout : float or sequence of float, default=0.0
         Of the hidden layers, in [0, 1); see :class:`chainrule.Dense`.
     norm : {"layer", "batch"}, sequence of these, or None, default=None
@@ -112,35 +112,35 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
     callbacks : list, optional
         Called after each epoch; see :class:`chainrule.Callback`.
     progress : bool or None, default=False
-        Show a progress bar; None: where somebody sees it, see :meth:`chainrule.MLP.fit`. The fits
-        of scikit-learn are silent, and so are these by default.
+        Show a progress bar; None: in notebooks and terminals, see :meth:`chainrule.MLP.fit`. By
+        default fits are silent, like scikit-learn's.
     n_threads : int, optional
         Maximum number of threads; the result has the same bits for any number. By default
-        as many as :func:`chainrule.runtime.num_threads` says.
+        :func:`chainrule.runtime.num_threads`.
     dtype : {"float32", "float64"}, optional
-        Of weights and arithmetic; by default that of X, float64 for all that is not float32.
+        Of weights and arithmetic; by default float32 if X is float32, otherwise float64.
     precision : {"float32", "bf16x6", "bf16x3", "bf16", "auto"}, optional
         Of the products of matrices of a float32 network, see :class:`chainrule.MLP`; by default
-        ``"float32"``. float64 has ``"float64"`` alone. Predictions are in that of the last fit;
-        `partial_fit` with another one begins anew with the optimizer.
+        ``"float32"``. float64 has only ``"float64"``. Predictions use the precision of the last
+        fit; `partial_fit` with another one resets the optimizer.
     standardize : bool or "auto", default=False
-        Standardize the features in the network, which then has a layer
-        :class:`chainrule.Standardize`: with "auto" if a fit would else raise a
-        :class:`chainrule.ScaleWarning` of them. `coefs_` are those of standardized features.
-        `partial_fit` takes means and deviations of the rows of its first call.
+        Standardize the features in the network, by a layer :class:`chainrule.Standardize`: with
+        "auto" only if a fit would otherwise raise a :class:`chainrule.ScaleWarning` about them.
+        `coefs_` apply to standardized features. `partial_fit` computes means and deviations over
+        the rows of its first call.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The classes, sorted; numbers of the labels for multilabel targets.
+        The classes, sorted; indices of the labels for multilabel targets.
     coefs_, intercepts_ : list of ndarray
-        Weights (n_in, n_out) and biases of each layer: writable views of the network's.
+        Weights (n_in, n_out) and biases of each layer: writable views of the network.
     n_features_in_, feature_names_in_
-        Number and names of the features; names when X has them, all strings.
+        Number and names of the features; names only if X has them, all strings.
     n_iter_, t_ : int
         Epochs of the last fit, and samples seen since the weights were drawn.
     n_layers_, n_outputs_ : int
-        Layers, the input counted, and outputs of the network.
+        Layers, including the input, and outputs of the network.
     out_activation_ : str
         ``"softmax"``, or ``"logistic"`` for two classes and for labels.
     loss_ : float
@@ -157,8 +157,8 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
     model_ : MLP
         The network, whose outputs are logits.
     history_ : History
-        Losses, scores, learning rates and times of the last training: of a `partial_fit`, that
-        of its one epoch.
+        Losses, scores, learning rates and times of the last training; of a `partial_fit`, only its
+        one epoch.
 
     Examples
     --------
@@ -347,7 +347,7 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_labels)
-            Classes, or indicators (sparse when those of the fit were).
+            Classes, or indicators (sparse if the fit's were sparse).
         """
         whole = self._whole()
         outputs, classes = whole._outputs(X), whole.classes_
@@ -371,9 +371,9 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Columns as in `classes_`; each in [0, 1], rows add up to 1 except for multilabel y, to
-            the rounding of the dtype. :meth:`numpy.random.Generator.choice` takes a row as it is.
-            What wants a sum as exact as that of float64, such as `multinomial`, takes
+            Columns as in `classes_`; each in [0, 1]; rows sum to 1 except for multilabel y, within
+            the rounding of the dtype. :meth:`numpy.random.Generator.choice` accepts a row.
+            `multinomial`, which requires a sum exact in float64, accepts
             ``p / p.sum(axis=1, keepdims=True, dtype=numpy.float64)``.
         """
         whole = self._whole()
@@ -391,14 +391,14 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            ``log(predict_proba(X))``, with its digits where a probability is too small for one.
+            ``log(predict_proba(X))``, accurate even where a probability underflows.
         """
         whole = self._whole()
         logarithms: Floats = whole._link().log_probabilities(whole._outputs(X))
         return logarithms
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Compute the accuracy: the share of rows whose classes, or labels, are all right.
+        """Compute the accuracy: the share of rows whose classes, or labels, are all correct.
 
         Parameters
         ----------
@@ -424,8 +424,8 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         X : array-like or sparse matrix of shape (n_samples, n_features)
             Features.
         target : label, optional
-            The class; by default the one that is predicted for each row. Needed for multilabel y,
-            as the number of the label.
+            The class; by default the predicted class of each row. For multilabel y required, as the
+            index of the label.
 
         Returns
         -------
@@ -437,7 +437,7 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         ValueError
             For a `target` that is not in `classes_`.
         RuntimeError
-            When another thread computes a gradient of this estimator.
+            If another thread computes a gradient of this estimator.
         """
         whole = self._whole()
         column, link = whole._column(target), whole._link()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class LabelTargets(BaseMLP):
-    """Base of the classifier; not used by itself."""
+    """Base of the classifier; never used directly."""
 
     _is_multilabel: bool
     _sparse_targets: bool

@@ -34,44 +34,44 @@ _NAMES = ("squared_error", *(name for name in LOSSES if name not in _OF_CLASSES)
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-learn has no types
     """Multilayer perceptron regressor.
 
-    Stands in for :class:`sklearn.neural_network.MLPRegressor`: parameters up to `max_fun` are
-    those of scikit-learn, with their meaning and defaults.
+    Replaces :class:`sklearn.neural_network.MLPRegressor`: parameters up to `max_fun` have
+    scikit-learn's names, meaning and defaults.
 
     Parameters
     ----------
     loss : str or Loss, default="squared_error"
-        ``"squared_error"`` (half of it) and ``"poisson"`` (half the deviance, of counts y >= 0,
-        whose logarithm the network predicts) as scikit-learn has them; ``"mse"``, ``"mae"``,
-        ``"huber"``, ``"quantile"``, ``"gaussian_nll"``, or an object such as
-        ``Quantile([0.1, 0.9])`` as :mod:`chainrule` has them.
+        As in scikit-learn: ``"squared_error"`` (half of it) and ``"poisson"`` (half the deviance,
+        of counts y >= 0, whose logarithm the network predicts). As in :mod:`chainrule`: ``"mse"``,
+        ``"mae"``, ``"huber"``, ``"quantile"``, ``"gaussian_nll"``, or an object such as
+        ``Quantile([0.1, 0.9])``.
     hidden_layer_sizes : int or array-like of int, default=(100,)
         Units of each hidden layer; ``()`` for none.
     activation : str, Activation or sequence of these, default="relu"
         Of the hidden layers: ``"identity"``, ``"logistic"``, ``"tanh"``, ``"relu"``, or any other
-        that :class:`chainrule.Activation` names; a sequence has one for each layer.
+        name of :class:`chainrule.Activation`; a sequence has one for each layer.
     solver : {"lbfgs", "sgd", "adam"}, default="adam"
-        How weights are found; see `optimizer` for others.
+        The optimizer of scikit-learn's name; see `optimizer` for others.
     alpha : float, default=0.0001
-        Strength of the L2 penalty: the loss of a batch grows by
-        ``alpha / 2 * sum(w ** 2) / weight``, with the sum of the batch's sample weights.
+        Strength of the L2 penalty: adds ``alpha / 2 * sum(w ** 2) / weight`` to the loss of a
+        batch, where weight is the sum of its sample weights.
     batch_size : int or "auto", default="auto"
-        Rows of a step; "auto" is ``min(200, n_samples)``. ``"lbfgs"`` takes all rows.
+        Rows per step; "auto" is ``min(200, n_samples)``. ``"lbfgs"`` takes all rows.
     learning_rate : {"constant", "invscaling", "adaptive"} or Schedule, default="constant"
-        Of ``"sgd"``: `learning_rate_init` throughout; that divided by
+        Of ``"sgd"``: `learning_rate_init` throughout; `learning_rate_init` divided by
         ``(t + 1) ** power_t`` after `t` samples, changed at the end of each epoch; or divided by 5
-        whenever the training would else end. A schedule of :mod:`chainrule` serves ``"sgd"`` and
-        ``"adam"`` and takes the place of `learning_rate_init`.
+        each time the training would otherwise end. A schedule of :mod:`chainrule` works with
+        ``"sgd"`` and ``"adam"`` and replaces `learning_rate_init`.
     learning_rate_init : float, default=0.001
         Learning rate of ``"sgd"`` and ``"adam"``.
     power_t : float, default=0.5
         See `learning_rate`.
     max_iter : int, default=200
-        Epochs (iterations of ``"lbfgs"``) after which the training ends, converged or not.
+        Maximum number of epochs (iterations of ``"lbfgs"``).
     shuffle : bool, default=True
-        Visit the rows in another order in each epoch.
+        Visit the rows in a new order each epoch.
     random_state : int, RandomState or None, default=None
-        Of initial weights, validation split, shuffles and dropout. Initial weights and split are
-        those of scikit-learn for the same value; shuffles are other ones.
+        Of initial weights, validation split, shuffles and dropout. Initial weights and split equal
+        scikit-learn's for the same value; shuffles differ.
     tol : float, default=1e-4
         Improvements of the loss (of the score with `early_stopping`) below this do not count;
         for ``"lbfgs"`` the tolerance of the gradient's largest element.
@@ -85,10 +85,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         Whether the momentum is Nesterov's.
     early_stopping : bool or EarlyStopping, default=False
         End the training when the score of held-out rows has not improved by `tol` for
-        `n_iter_no_change` epochs, or when it diverges, and go back to the best weights. Held out
-        are the last of `eval_set`, or the share `validation_fraction`. An
-        :class:`chainrule.EarlyStopping` has its own patience and says whether score or loss counts.
-        Not used by ``"lbfgs"``.
+        `n_iter_no_change` epochs, or when it diverges, and restore the best weights. The held-out
+        rows are the last `eval_set`, or the share `validation_fraction`. An
+        :class:`chainrule.EarlyStopping` has its own patience and chooses between score and loss.
+        ``"lbfgs"`` ignores it.
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out.
     beta_1, beta_2 : float, default=0.9 and 0.999
@@ -100,8 +100,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
     max_fun : int, default=15000
         Evaluations of the loss after which ``"lbfgs"`` ends.
     optimizer : str or Optimizer, optional
-        Any optimizer of :mod:`chainrule` in place of `solver` and its parameters, for the loss as
-        :mod:`chainrule` defines it; `alpha` stays. Schedules are in its learning rate.
+        Any optimizer of :mod:`chainrule` instead of `solver` and its parameters, for the loss as
+        :mod:`chainrule` defines it; `alpha` still applies. A schedule goes into its learning rate.
     dropout : float or sequence of float, default=0.0
         Of the hidden layers, in [0, 1); see :class:`chainrule.Dense`.
     norm : {"layer", "batch"}, sequence of these, or None, default=None
@@ -109,38 +109,37 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
     callbacks : list, optional
         Called after each epoch; see :class:`chainrule.Callback`.
     progress : bool or None, default=False
-        Show a progress bar; None: where somebody sees it, see :meth:`chainrule.MLP.fit`. The fits
-        of scikit-learn are silent, and so are these by default.
+        Show a progress bar; None: in notebooks and terminals, see :meth:`chainrule.MLP.fit`. By
+        default fits are silent, like scikit-learn's.
     n_threads : int, optional
         Maximum number of threads; the result has the same bits for any number. By default
-        as many as :func:`chainrule.runtime.num_threads` says.
+        :func:`chainrule.runtime.num_threads`.
     dtype : {"float32", "float64"}, optional
-        Of weights and arithmetic; by default that of X, float64 for all that is not float32.
+        Of weights and arithmetic; by default float32 if X is float32, otherwise float64.
     precision : {"float32", "bf16x6", "bf16x3", "bf16", "auto"}, optional
         Of the products of matrices of a float32 network, see :class:`chainrule.MLP`; by default
-        ``"float32"``. float64 has ``"float64"`` alone. Predictions are in that of the last fit;
-        `partial_fit` with another one begins anew with the optimizer.
+        ``"float32"``. float64 has only ``"float64"``. Predictions use the precision of the last
+        fit; `partial_fit` with another one resets the optimizer.
     standardize : bool or "auto", default=False
-        Standardize the features in the network, which then has a layer
-        :class:`chainrule.Standardize`: with "auto" if a fit would else raise a
-        :class:`chainrule.ScaleWarning` of them. `coefs_` are those of standardized features.
-        `partial_fit` takes means and deviations of the rows of its first call, and y as it
-        is. In `fit` the same goes for y, unless the loss is ``"poisson"``: the network is fitted
-        to standardized targets, in whose units `alpha`, losses and the `model` of a callback's
-        state are. Its last layer then takes them back, so that predictions are in the units of y,
-        those of the estimator in a callback too; a `partial_fit` after that begins anew with the
-        optimizer.
+        Standardize the features in the network, by a layer :class:`chainrule.Standardize`: with
+        "auto" only if a fit would otherwise raise a :class:`chainrule.ScaleWarning` about them.
+        `coefs_` apply to standardized features. `partial_fit` computes means and deviations over
+        the rows of its first call, and does not standardize y. `fit` standardizes y too, unless the
+        loss is ``"poisson"``: it fits the network to standardized targets, and `alpha`, losses and
+        the `model` of a callback's state use their units. Afterwards the last layer converts back,
+        so predictions have the units of y, also those of the estimator in a callback; a later
+        `partial_fit` resets the optimizer.
 
     Attributes
     ----------
     coefs_, intercepts_ : list of ndarray
-        Weights (n_in, n_out) and biases of each layer: writable views of the network's.
+        Weights (n_in, n_out) and biases of each layer: writable views of the network.
     n_features_in_, feature_names_in_
-        Number and names of the features; names when X has them, all strings.
+        Number and names of the features; names only if X has them, all strings.
     n_iter_, t_ : int
         Epochs of the last fit, and samples seen since the weights were drawn.
     n_layers_, n_outputs_ : int
-        Layers, the input counted, and outputs of the network.
+        Layers, including the input, and outputs of the network.
     out_activation_ : str
         ``"identity"``, or ``"exp"`` for ``"poisson"``.
     loss_ : float
@@ -150,9 +149,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
     best_loss_ : float or None
         The lowest of them; None with `early_stopping`. Not with ``"lbfgs"``.
     validation_scores_, best_validation_score_ : list of float or None, float or None
-        R^2 of the held-out rows by epoch, and the best; for quantiles the loss with its sign
-        changed. None without `early_stopping`. Where the held-out targets are constant, R^2 says
-        nothing, and the best epoch is that of their lowest loss.
+        R^2 of the held-out rows by epoch, and the best; for quantiles the negative loss. None
+        without `early_stopping`. If the held-out targets are constant, R^2 says nothing, and the
+        best epoch is the one with the lowest loss on them.
     evals_result_ : dict
         Loss and score of each evaluation set by epoch: ``{"validation_0": {"loss": [...],
         "score": [...]}}``. Only after a fit with an `eval_set`.
@@ -160,8 +159,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         The network, whose outputs are predictions
         (their logarithm for ``"poisson"``).
     history_ : History
-        Losses, scores, learning rates and times of the last training: of a `partial_fit`, that
-        of its one epoch.
+        Losses, scores, learning rates and times of the last training; of a `partial_fit`, only its
+        one epoch.
 
     Examples
     --------

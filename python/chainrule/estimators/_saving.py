@@ -1,4 +1,4 @@
-"""`save` and `load` of the estimators; what is in their files is in ``_file.py``."""
+"""`save` and `load` of the estimators; ``_file.py`` defines the files."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ Estimator = TypeVar("Estimator", bound="SavedAsFile")
 
 
 class SavedAsFile:
-    """Base of the estimators; not used by itself."""
+    """Base of the estimators; never used directly."""
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a file, without pickle; see :meth:`load`.
 
-        The file has the parameters of the constructor, the fitted attributes, the network bit for
-        bit, and the optimizer's state. It is a safetensors file that a checksum covers; an old one
-        is replaced by a whole new one, as :meth:`chainrule.MLP.save` says. When this raises, the
-        old one is as it was.
+        The file has the parameters of the constructor, the fitted attributes, every bit of the
+        network, and the optimizer's state. It is a safetensors file with a checksum; it replaces an
+        old file atomically, like :meth:`chainrule.MLP.save`. If this raises, the old file is
+        unchanged.
 
         Parameters
         ----------
@@ -29,15 +29,15 @@ class SavedAsFile:
         NotFittedError
             Before the first fit.
         TypeError
-            For what a file cannot hold: callbacks; a RandomState as `random_state`; a loss or
-            optimizer of your own; an attribute that no fit makes; classes that are neither
-            numbers, bools nor texts.
+            For what a file cannot hold: callbacks; a RandomState as `random_state`; a user-defined
+            loss or optimizer; an attribute that no fit sets; classes that are neither numbers,
+            bools nor texts.
         ValueError
             For a parameter that a fit would refuse.
         OSError
-            When the file cannot be written.
+            If the file cannot be written.
         RuntimeError
-            When another thread is fitting the estimator.
+            If another thread is fitting the estimator.
 
         Examples
         --------
@@ -59,9 +59,9 @@ class SavedAsFile:
     def load(cls: type[Estimator], path: str | os.PathLike[str]) -> Estimator:
         """Read an estimator from a file that :meth:`save` wrote.
 
-        The estimator predicts with the same bits as the saved one, has its parameters and fitted
-        attributes, and goes on as it would have, by `partial_fit` or with `warm_start`. Nothing in
-        a file is run: it can make nothing but such an estimator.
+        The estimator predicts with the bits of the saved one, has its parameters and fitted
+        attributes, and continues like it, by `partial_fit` or with `warm_start`. Loading runs no
+        code from the file and makes only such an estimator.
 
         Parameters
         ----------
@@ -71,15 +71,15 @@ class SavedAsFile:
         Returns
         -------
         MLPClassifier or MLPRegressor
-            A new estimator of the class whose method this is.
+            A new estimator of the class on which this is called.
 
         Raises
         ------
         ModelFileError
-            When the file is not as it was written, or holds something else, such as an estimator
-            of the other class.
+            If the file is damaged, or holds something else, such as an estimator of the other
+            class.
         OSError
-            When the file cannot be read; FileNotFoundError when there is none.
+            If the file cannot be read; FileNotFoundError if it does not exist.
         """
         from ._file import load
 

@@ -48,7 +48,7 @@ def from_weights(
     Raises
     ------
     TypeError, ValueError
-        For arguments that are not as described.
+        For invalid arguments.
 
     Examples
     --------

@@ -1,12 +1,12 @@
-"""The kernels over plain arrays: what a network computes, one operation at a time.
+"""The kernels on plain arrays: the operations of a network, one function each.
 
-They take arrays of any layout, of float32 or of float64 (one dtype in one call), return new arrays
-or write to `out`, and pass infinities and NaN on as IEEE 754 has it. Every NaN that they write has
-the bits of ``numpy.nan``.
+They take arrays of any layout, float32 or float64 (one dtype per call), return new arrays or write
+to `out`, and propagate infinities and NaN as in IEEE 754. Every NaN that they write has the bits of
+``numpy.nan``.
 
 ``<activation>_forward(x)`` and ``<activation>_backward(grad_output, saved)`` exist for every
 activation, ``<loss>(outputs, targets)`` for every loss, ``<optimizer>_step(...)`` for every
-optimizer but L-BFGS, and elementary functions (``exp``, ``tanh``, ...) under their own names.
+optimizer except L-BFGS, and elementary functions (``exp``, ``tanh``, ...) by their names.
 
 >>> import chainrule as cr
 >>> cr.kernels.leaky_relu_forward([-1.0, 2.0], negative_slope=0.5)

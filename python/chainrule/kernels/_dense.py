@@ -21,7 +21,7 @@ class DenseGradients(NamedTuple):
     Attributes
     ----------
     x : ndarray, shape (batch_size, in_features), or None
-        With respect to the input; None when it was not wanted.
+        With respect to the input; None with ``need_grad_x=False``.
     w : ndarray, shape (in_features, out_features)
         With respect to the weight.
     b : ndarray, shape (out_features,)
@@ -61,7 +61,7 @@ def dense_forward(
     preactivation : ndarray, shape (batch_size, out_features), optional
         Where to write x @ w + b, which some activations need for their gradient.
     precision : str, optional
-        Of the product, see :class:`chainrule.MLP`; by default that of the dtype.
+        Of the product, see :class:`chainrule.MLP`; by default the dtype's.
     threads : int, optional
         Maximum number of threads; see :meth:`chainrule.MLP.fit`. The result has the same
         bits for any number.
@@ -118,7 +118,7 @@ def dense_backward(
     need_grad_x : bool, default True
         Whether to compute the gradient with respect to `x`, which a first layer does not need.
     precision : str, optional
-        Of the products, see :class:`chainrule.MLP`; by default that of the dtype.
+        Of the products, see :class:`chainrule.MLP`; by default the dtype's.
     threads : int, optional
         Maximum number of threads; see :meth:`chainrule.MLP.fit`. The result has the same
         bits for any number.

@@ -1,6 +1,6 @@
 """Activations and elementary functions: made from the lists of the compiled module.
 
-A row of kernels/activations.inc or kernels/math_functions.inc is all that a new one needs.
+A new function needs only a row of kernels/activations.inc or kernels/math_functions.inc.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ElementwiseKernel(Protocol):
-    """What the functions made here look like to a type checker."""
+    """The type of the functions made here."""
 
     __name__: str
 
@@ -33,7 +33,7 @@ _FORWARD_DOC = """Compute {name} of each element.
     Parameters
     ----------
     x : array_like of any shape, with at least one dimension
-        Input; infinities and NaN are taken as IEEE 754 has it.
+        Input; infinities and NaN follow IEEE 754.
     out : ndarray, optional
         Where to write: C-contiguous, of the input's shape and dtype; may be `x` itself.{parameter}
 
@@ -45,7 +45,7 @@ _FORWARD_DOC = """Compute {name} of each element.
     Raises
     ------
     ValueError, TypeError
-        For arguments that are not as described.
+        For invalid arguments.
     """
 
 _BACKWARD_DOC = """Compute the gradient of {name}: grad_output times its derivative.
@@ -68,7 +68,7 @@ _BACKWARD_DOC = """Compute the gradient of {name}: grad_output times its derivat
     Raises
     ------
     ValueError, TypeError
-        For arguments that are not as described.
+        For invalid arguments.
     """
 
 _PARAMETER_DOC = """

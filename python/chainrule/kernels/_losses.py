@@ -63,7 +63,7 @@ _DOC = """Compute {name} and its gradient.
     Raises
     ------
     ValueError, TypeError
-        For arguments that are not as described.
+        For invalid arguments.
     """
 
 

@@ -98,7 +98,7 @@ def layer_norm_forward(
     Raises
     ------
     ValueError, TypeError
-        For arguments that are not as described.
+        For invalid arguments.
 
     References
     ----------
@@ -175,7 +175,7 @@ def batch_norm_forward(
     Raises
     ------
     ValueError, TypeError
-        For arguments that are not as described.
+        For invalid arguments.
 
     References
     ----------
@@ -226,7 +226,7 @@ def batch_norm_predict(
     Raises
     ------
     ValueError, TypeError
-        For arguments that are not as described.
+        For invalid arguments.
     """
     epsilon = _arguments.number(epsilon, "epsilon", above=0.0)
     x_, scale_, shift_, mean, variance = inputs(

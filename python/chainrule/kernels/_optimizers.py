@@ -87,7 +87,7 @@ def optimizer_states(
     Raises
     ------
     ValueError, TypeError
-        For arguments that are not as described.
+        For invalid arguments.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Numbers drawn by counter: the same for the same arguments, in any order, on any machine.
+"""Counter-based random numbers: the same for the same arguments, in any order, on any machine.
 
 All come from Philox4x32-10 (J. K. Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3",
 SC11).
@@ -48,7 +48,7 @@ def dropout_mask(
     dtype: npt.DTypeLike = "float32",
     out: npt.NDArray[Any] | None = None,
 ) -> Floats:
-    """Draw a dropout mask: 0 with the given probability, else 1 / (1 - probability).
+    """Draw a dropout mask: 0 with the given probability, otherwise 1 / (1 - probability).
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def dropout_mask(
     seed : int
         In [0, 2**64).
     layer, step : int, default 0
-        Which mask of the seed: that of a layer of a network (counted from 0) in a step.
+        Which mask of the seed: of a layer of a network (counted from 0) in a step.
     dtype : {"float32", "float64"}, default "float32"
         Of the mask; both have their zeros in the same places.
     out : ndarray, optional
@@ -73,7 +73,7 @@ def dropout_mask(
     Raises
     ------
     ValueError, TypeError
-        For arguments that are not as described.
+        For invalid arguments.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def permutation(size: int, *, seed: int, epoch: int = 0) -> npt.NDArray[np.int64
     Raises
     ------
     ValueError, TypeError
-        For arguments that are not as described.
+        For invalid arguments.
 
     Examples
     --------
@@ -157,7 +157,7 @@ def initialize(
     Raises
     ------
     ValueError, TypeError
-        For arguments that are not as described.
+        For invalid arguments.
 
     Examples
     --------

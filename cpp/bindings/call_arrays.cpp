@@ -59,7 +59,7 @@ void CallArrays::require_writable(const py::object& given, const char* name, Sha
     wrong_type(name, "be a NumPy array, got " + type_name(given));
   }
   const auto& numpy = py::detail::npy_api::get();
-  // Writing to the memory of a masked array would leave its mask as it was.
+  // Writing to the memory of a masked array would not change its mask.
   if (Py_TYPE(given.ptr()) != numpy.PyArray_Type_ && py::hasattr(given, "mask")) {
     wrong_type(name, "be a NumPy array without a mask, got " + type_name(given));
   }

@@ -40,18 +40,18 @@ auto compute(const Function& function) {
   return without_lock(function);
 }
 
-// For Interrupt: true when a signal handler raised, such as Ctrl-C's KeyboardInterrupt.
+// For Interrupt: true if a signal handler raised, such as Ctrl-C's KeyboardInterrupt.
 inline bool signal_raised() {
   const pybind11::gil_scoped_acquire acquire;
-  const KeepDenormals mode;  // the handler may be anybody's code
+  const KeepDenormals mode;  // the handler may be foreign code
   return PyErr_CheckSignals() != 0;
 }
 
-// Signal handlers run on the main thread alone, so that other threads need not ask.
+// Signal handlers run only on the main thread, so other threads need not poll.
 Interrupt::Poll signal_poll();
 
-// The same with a team, whose interrupt asks for signals; raises what a handler raised meanwhile.
-// With 0 threads as many as the process is set to.
+// The same with a team, whose interrupt polls for signals; raises the exception of a handler. 0
+// threads: the setting of the process.
 template <class Function>
 auto compute_interruptible(Team& team, int threads, const Function& function) {
   team.begin(threads);

@@ -17,7 +17,7 @@ int chainrule_get_num_threads() {
   try {
     return chainrule::thread_count();
   } catch (const std::exception&) {
-    return 0;  // a bad CHAINRULE_NUM_THREADS; whoever computes is told
+    return 0;  // a bad CHAINRULE_NUM_THREADS; the first computation raises
   }
 }
 void chainrule_set_num_threads(int threads) { chainrule::set_thread_count(threads); }

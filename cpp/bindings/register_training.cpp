@@ -94,7 +94,7 @@ py::object lbfgs_memory(BoundTrainer<T>& self) {
                         Array<double>(pairs, memory.inverse_curvature.data()));
 }
 
-// What lbfgs_memory returned; the parameters are those of then already.
+// Takes the result of lbfgs_memory; the caller has restored the parameters of that moment.
 template <class T>
 void set_lbfgs_memory(BoundTrainer<T>& self,
                       const std::tuple<Array<T>, Array<T>, Array<double>>& pairs) {

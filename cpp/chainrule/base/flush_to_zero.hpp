@@ -1,7 +1,7 @@
 // Denormal numbers count as zero while a FlushToZero lives, and the rest of the thread's
-// floating-point state is the default one: rounding to nearest, no traps. It is back as it was when
-// the guard dies, exceptions included. Put around every entry into arithmetic; under KeepDenormals
-// all of the state is the default one, for a call back into foreign code from within.
+// floating-point state is the default one: rounding to nearest, no traps. The guard's destructor
+// restores the state, exception flags included. Put one around every entry into arithmetic.
+// KeepDenormals sets the complete default state, for a call back into foreign code from within.
 //
 // Why: a ReLU network's idle units leave Adam's moments decaying in the denormal range, where one
 // operation can cost 100 cycles and more. And a caller who rounds upward would otherwise get other

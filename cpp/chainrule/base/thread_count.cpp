@@ -149,7 +149,7 @@ std::optional<int> cgroup_cpu_limit(const ReadFile& read_file) {
       path.resize(path.rfind('/') + 1);
     }
   };
-  // The usual mount points, for a table of mounts tells little more.
+  // The usual mount points; a table of mounts would add little.
   if (const std::optional<std::string> path = cgroup_path(*groups, "")) {
     for (const char* mount : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}) {
       walk(mount, *path, [&](const std::string& folder) {

@@ -53,7 +53,7 @@ ThreadPool& ThreadPool::instance() { return pool; }
 
 void ThreadPool::run(int threads, int64_t count, AnyBody body, AnyPoll poll) {
   const bool fits = count <= Range::kMost;
-  // Whoever finds the pool in use does not wait for it, nor adds threads to those at work.
+  // A caller that finds the pool in use neither waits for it nor adds threads.
   if (fits && register_fork_handler() && !is_busy_.load(std::memory_order_relaxed) &&
       !is_busy_.exchange(true, std::memory_order_acquire)) {
     run_region(static_cast<int>(std::min<int64_t>(std::min(threads, kMaxThreads), count)), count,
@@ -64,13 +64,13 @@ void ThreadPool::run(int threads, int64_t count, AnyBody body, AnyPoll poll) {
   for (int64_t index = 0; index < count; ++index) body(0, index);
 }
 
-// How a region starts and ends. The ranges alone say whether there is anything to claim and for
-// whom. A claim takes one index off a range by compare-and-swap; the region's other fields are read
-// only after a claim. They hold still from then on, since the region cannot end before the claimed
-// index is finished. A thread that comes late finds empty ranges and touches nothing else: it may
-// sleep on between load and swap into a later region, but if that swap succeeds, it has claimed an
-// index of the later region, whose range has just let it. So no generation is needed, and the
-// caller waits for claimed indices, not for threads.
+// How a region starts and ends. Only the ranges say whether there is an index to claim, and for
+// which worker. A claim takes one index off a range by compare-and-swap; the region's other fields
+// are read only after a claim. They do not change from then on, since the region cannot end before
+// the claimed index is finished. A late thread finds empty ranges and touches nothing else. It may
+// sleep between load and swap into a later region, but if that swap succeeds, it has validly
+// claimed an index of the later region. So no generation is needed, and the caller waits for
+// claimed indices, not for threads.
 void ThreadPool::run_region(int threads, int64_t count, AnyBody body, AnyPoll poll) {
   const int team = std::min(threads, 1 + add_threads(threads));
   if (workers_[0] == nullptr) {  // no memory
@@ -129,12 +129,12 @@ void ThreadPool::finish(int64_t ran) {
 }
 
 void ThreadPool::work(int worker) {
-  std::fesetenv(FE_DFL_ENV);  // inherited from whoever was first to need this thread
+  std::fesetenv(FE_DFL_ENV);  // inherited from the thread that started this one
   const FlushToZero flush_to_zero;
   Worker& self = *workers_[static_cast<size_t>(worker)];
   for (;;) {
     Range range{0};
-    // Yields, so that whoever else is on this processor gets on.
+    // Yields, so that other threads on this processor can run.
     self.parker.wait<true>([&] {
       range = Range(self.range.load(std::memory_order_seq_cst));
       return range.begin < range.end;

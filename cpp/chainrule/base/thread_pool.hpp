@@ -28,11 +28,11 @@ class ThreadPool {
   // returns when all are done, with their writes visible. At most `threads` threads take part: the
   // caller, which is worker 0, and pool threads with other numbers below `threads`; one worker runs
   // one body at a time, and so can own scratch. With fewer than two threads or indices, and while
-  // another thread's region or an outer one has the pool, the caller runs all alone, in order; so
-  // it does with more than 2^26 - 1 indices.
+  // another thread's region or an outer one has the pool, the caller runs all indices itself, in
+  // order; also with more than 2^26 - 1 indices.
   //
   // Each worker has an equal range of the indices, the same whenever threads and count are, so that
-  // what it wrote in one region is in its caches in the next; who is done takes from the others.
+  // what it wrote in one region is in its caches in the next; a finished worker takes from others.
   //
   // A body does not throw (the program would end) and does not fork. Allocates nothing but threads,
   // and only when more are asked for than ever before. While the caller has no more to do and
@@ -111,12 +111,11 @@ class ThreadPool {
     alignas(64) Parker parker;
   };
 
-  // The region. Read only by who has claimed an index and not yet finished it, but for
-  // `unfinished_`.
+  // The region. Except for `unfinished_`, read only by a thread with a claimed, unfinished index.
   alignas(64) std::atomic<int64_t> unfinished_{0};  // indices, claimed or not
   AnyBody body_{};
 
-  alignas(64) std::atomic<bool> is_busy_{false};  // the rest belongs to who has set it
+  alignas(64) std::atomic<bool> is_busy_{false};  // the rest belongs to the thread that set it
   bool can_start_ = true;                         // until a thread could not be made
   int started_ = 0;                               // pool threads, numbered 1 to started_
   std::array<Worker*, kMaxThreads> workers_{};    // leaked like the threads

@@ -4,8 +4,8 @@
 //
 // A number x becomes terms x1 + x2 + x3, each the bf16 nearest to what the terms before it leave,
 // and a product of numbers becomes some products of their terms, in the order of kTermProducts.
-// Steps of k are taken by blocks of kBf16Depth, those past the end count as 0. For each block and
-// each product of terms, an element of C gets
+// Steps of k are taken in blocks of kBf16Depth; missing steps of the last block count as 0. For
+// each block and each product of terms, an element of C gets
 //
 //   even = one chain of FMAs from 0 over the block's even steps, odd = one over its odd steps,
 //   C(i, j) = C(i, j) + (even + odd),
@@ -56,14 +56,14 @@ struct Bf16Product {
 };
 
 struct Bf16Kernels {
-  // A strip holds so many lines of A or of B. It has a block for every kBf16Depth steps; in a
-  // block, one after the other, `terms` parts of lines x kBf16Depth elements of element_bytes.
-  // right_lines is the table's panel_columns.
+  // Lines of A or of B in a strip. A strip has a block for every kBf16Depth steps; in a block, one
+  // after the other, `terms` parts of lines x kBf16Depth elements of element_bytes. right_lines is
+  // the table's panel_columns.
   int64_t left_lines, right_lines, element_bytes;
   bool uses_tiles;  // of AMX
   // Packs up to left_lines (right_lines) lines with all their steps into a 64-byte aligned strip.
-  // Lines and steps past the end are 0, and so are elements that are not finite. Returns whether
-  // all were finite.
+  // Missing lines and steps are 0, and so are elements that are not finite. Returns whether all
+  // were finite.
   bool (*pack_left)(const Bf16Lines& lines, int terms, std::byte* strip);
   bool (*pack_right)(const Bf16Lines& lines, int terms, std::byte* strip);
   void (*product)(const Bf16Product&);

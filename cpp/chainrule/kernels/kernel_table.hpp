@@ -1,5 +1,5 @@
-// The contracts of the kernels: what every variant implements, once for float and once for double.
-// Filled by kernels/variant.cpp, handed out by kernels/registry.hpp, called by ops.
+// The contracts of the kernels, which every variant implements for float and for double. Filled by
+// kernels/variant.cpp, handed out by kernels/registry.hpp, called by ops.
 //
 // Rules for all: sizes may be 0; pointers need no alignment; outputs alias inputs only where said;
 // no allocation, no exception, no state. Matrices are row-major. The same arguments give the same
@@ -7,7 +7,7 @@
 //  - an element of a product is one chain of FMAs in the order of k;
 //  - a sum over columns of a row runs in kVirtualLanes lanes, element i in lane i % kVirtualLanes,
 //    folded by a fixed tree; a sum over rows is one chain in the order of the rows;
-//  - a NaN among the results is that of base/one_nan.hpp.
+//  - every NaN in the results has the bits of base/one_nan.hpp.
 //
 // Sizes are not negative, and arrays of elements are not null unless said. The kernels assert these
 // rules, once a call, in builds with assertions (base/checks.hpp).
@@ -113,7 +113,7 @@ struct NormBackward {
   T* grad_x;  // may be grad_y
   T *grad_scale, *grad_shift;
   bool fixed_statistics;  // batch norm only: mean and variance did not depend on x
-  bool accumulate;        // grad_scale and grad_shift start from what is there, else from 0
+  bool accumulate;        // add to grad_scale and grad_shift, otherwise overwrite them
 };
 
 // Statistics of a gradient, taken in one pass that also adds the penalties' part to it.
@@ -132,8 +132,8 @@ struct KernelTable {
   // for p < k, j < n; zero for n <= j < panel_columns.
   void (*pack_panel)(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel);
   void (*pack_transposed_panel)(const T* b, int64_t b_row_stride, int64_t k, int64_t n, T* panel);
-  // sums[j] = start + sum over rows of x[i * row_stride + j]; it starts from what is there when
-  // `accumulate` is set, else from 0
+  // sums[j] = start + sum over rows of x[i * row_stride + j]; start is sums[j] with `accumulate`,
+  // otherwise 0
   void (*column_sums)(const T* x, int64_t rows, int64_t columns, int64_t row_stride, T* sums,
                       bool accumulate);
 
@@ -146,10 +146,10 @@ struct KernelTable {
   void (*const* math_functions)(const T* x, T* y, int64_t size);
 
   void (*layer_norm_forward)(const NormForward<T>&);
-  // Writes grad_x alone; norm_parameter_gradients writes grad_scale and grad_shift.
+  // Writes only grad_x; norm_parameter_gradients writes grad_scale and grad_shift.
   void (*layer_norm_backward)(const NormBackward<T>&);
   void (*norm_parameter_gradients)(const NormBackward<T>&);
-  // Writes mean, variance and inverse_deviation alone; batch_norm_predict does the rest.
+  // Writes only mean, variance and inverse_deviation; batch_norm_predict does the rest.
   void (*batch_norm_statistics)(const NormForward<T>&);
   void (*batch_norm_backward)(const NormBackward<T>&);
   // With the given mean and variance; normalized and inverse_deviation may be null.

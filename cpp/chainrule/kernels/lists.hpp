@@ -1,6 +1,6 @@
 // The lists of activations, losses, optimizers and elementary functions as enumerations and as
-// tables of what is said of them; the .inc files beside this one are the only place to add to.
-// Used by kernels (to fill every variant's table) and by all layers above (by value or by name).
+// tables of their properties. To add one, edit only the .inc files beside this one. Used by kernels
+// (to fill every variant's table) and by all layers above (by value or by name).
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// The bf16 kernels of the variant `amx`, which is avx512 but for them: compiled once, with the
-// flags of avx512 and of AMX. Their table is the one external symbol; everything else has internal
+// The bf16 kernels of the variant `amx`, its only difference from avx512: compiled once, with the
+// flags of avx512 and of AMX. Their table is the only external symbol; everything else has internal
 // linkage, as in kernels/variant.cpp.
 #include "kernels/tiles-inl.hpp"
 

@@ -1,5 +1,5 @@
-// The variant `amx`: the kernels of avx512, but for products of bf16 terms, which are computed by
-// tiles. Compiled without any instruction-set flag.
+// The variant `amx`: the kernels of avx512, except that tiles compute products of bf16 terms.
+// Compiled without any instruction-set flag.
 #include "kernels/kernel_table.hpp"
 
 namespace chainrule {

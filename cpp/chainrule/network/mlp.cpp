@@ -1,5 +1,5 @@
-// The passes through a network. Rows are independent of each other but for batch norm, so a pass
-// takes blocks of rows through as many layers as it can.
+// The passes through a network. Rows are independent except in batch norm, so a pass takes blocks
+// of rows through as many layers as it can.
 #include "network/mlp.hpp"
 
 #include <algorithm>
@@ -71,8 +71,8 @@ Weight<T> Mlp<T>::weight(const Context& context, const Workspace<T>& workspace,
           w.transposed_panels.empty() ? nullptr : &w.transposed_panels};
 }
 
-// The forward pass of some rows through a layer: z = x W + b and what follows, but for batch norm
-// in training, which needs all rows first.
+// The forward pass of some rows through a layer: z = x W + b and all that follows, except batch
+// norm in training, which needs all rows first.
 template <class T>
 void Mlp<T>::forward_rows(Context& context, Workspace<T>& workspace, size_t layer, const T* x,
                           RowRange rows, MaskIndex masks) const {
@@ -275,7 +275,7 @@ void Mlp<T>::backward(Team& team, Workspace<T>& workspace, const T* x, T* grad_x
   const int64_t rows = workspace.rows;
   workspace.reserve_panels(team.kernels<T>(), rows, in_features_, specs_, true);
   pack_weights(team, workspace, false, true);
-  // From the last layer down to the next batch norm, which needs all rows before it goes on.
+  // From the last layer down to the next batch norm, which needs all rows first.
   for (size_t end = specs_.size(); end > 0;) {
     size_t begin = end - 1;
     while (begin > 0 && specs_[begin].norm != Norm::kBatch) --begin;

@@ -88,8 +88,8 @@ class Mlp {
   // Whether the batch statistics of the last forward pass in training stayed in range.
   bool batch_statistics_are_finite(const Workspace<T>& workspace) const;
 
-  // Takes the batch statistics of the last forward pass in training into the running ones, with
-  // the weight `share`: the batch's rows relative to those of a whole batch.
+  // Updates the running statistics with the batch statistics of the last forward pass in training,
+  // with weight `share`: the batch's rows divided by the rows of a full batch.
   void commit_running_statistics(const Workspace<T>& workspace, double share);
 
   // out (rows, out_features), some rows at a time; the result of a row does not depend on the
@@ -135,13 +135,13 @@ class Mlp {
                     : T{1};
   }
 
-  // Which dropout masks: those of a step, from the batch's row on that is the workspace's first.
+  // Selects dropout masks: of a step, from the batch's row that is first in the workspace.
   struct MaskIndex {
     uint64_t step;
     int64_t first_row;
   };
 
-  // Where the parts of a layer lie in the buffers; -1: it has none.
+  // Offsets of a layer's parts in the buffers; -1: no such part.
   struct Offsets {
     int64_t weight = -1, bias = -1, scale = -1, shift = -1, running = -1;
   };

@@ -19,11 +19,11 @@ constexpr int64_t kMostParameters = int64_t{1} << 16, kFewestRows = 64;
 constexpr int64_t kGroupRows = 64, kFewGroups = 8, kLargeGroupRows = 1024, kMostGroups = 32;
 constexpr int64_t kWalkRows = 128;
 
-// A part has as many rows as have so many bytes of gradients with respect to outputs, but blocks of
-// rows enough to keep threads busy, and no more than leave its activations close. See decision
-// 0013.
+// Rows per part: as many as have kPartBytes of gradients with respect to outputs, but at least
+// enough blocks to keep threads busy, and at most as many as keep activations in caches. See
+// decision 0013.
 constexpr int64_t kPartBytes = int64_t{16} << 20, kFewestPartBlocks = 4, kMostPartBlocks = 32;
-// A part ends where a block of steps of bf16 terms does, so that parts change none of their sums.
+// A part ends at the end of a block of steps of bf16 terms, so parts change none of their sums.
 constexpr int64_t kPartStep = 2 * kBf16Depth;
 
 }  // namespace
@@ -111,8 +111,8 @@ void Mlp<T>::add_group_gradients(const KernelTable<T>& kernels, const Workspace<
   }
 }
 
-// Sums over those rows, for a piece of the layer's weight; with the first piece those of a layer
-// norm too.
+// Sums over those rows, for a piece of the layer's weight; the first piece includes a layer norm's
+// sums.
 template <class T>
 void Mlp<T>::layer_gradient(Context& context, Workspace<T>& workspace, size_t layer, int64_t piece,
                             const T* x, RowRange rows, T* gradient, bool continues) const {
@@ -212,7 +212,7 @@ double Mlp<T>::differentiate_rows(Context& context, Workspace<T>& workspace, con
   return sum;
 }
 
-// Each group walks through its rows in a stretch of the workspace of its own. The loss's sum.
+// Each group walks through its rows in a separate stretch of the workspace. Returns the loss's sum.
 template <class T>
 double Mlp<T>::differentiate_groups(Team& team, Workspace<T>& workspace, const BatchPass& batch,
                                     T* gradient) const {

@@ -1,5 +1,5 @@
-// What a forward pass leaves for the backward pass, sized once per batch size. Owned by whoever
-// runs a network (a trainer, a call); used by network/mlp.cpp.
+// The state that a forward pass leaves for the backward pass, sized once per batch size. Owned by
+// the caller of a network (a trainer, a binding); used by network/mlp.cpp.
 #pragma once
 
 #include <algorithm>

@@ -11,7 +11,7 @@
 
 namespace chainrule {
 
-// order = a permutation of 0 .. size-1 that depends on (seed, epoch) alone: Fisher and Yates's
+// order = a permutation of 0 .. size-1 that depends only on (seed, epoch): Fisher and Yates's
 // shuffle over a Philox stream. Unfinished when the interrupt stopped it.
 void shuffle(uint64_t seed, uint32_t epoch, int64_t* order, int64_t size, Interrupt& interrupt);
 
@@ -34,12 +34,12 @@ struct Batch {
 template <class T>
 class BatchGatherer {
  public:
-  // Room for so many rows of batches from `data`.
+  // Makes room for `rows` rows of batches from `data`.
   void reserve(const Dataset<T>& data, int64_t rows);
 
   // Rows start .. start + rows of the dataset, as they lie.
   static Batch<T> slice(const Dataset<T>& data, int64_t start, int64_t rows);
-  // A batch of `rows` rows that are not there: `copy` brings as many of them as there is room for.
+  // A batch of `rows` rows without their data: `copy` brings as many of them as there is room for.
   Batch<T> batch(const Dataset<T>& data, int64_t rows);
   // Rows order[range] of the dataset to the room's rows from `to` on.
   void copy(const Dataset<T>& data, const int64_t* order, RowRange range, int64_t to);

@@ -61,7 +61,7 @@ class OptimizerStepper {
   double memory_ = 1;
 };
 
-// The first value of state buffers: adagrad's accumulator starts as told, all others at zero.
+// The first value of state buffers: adagrad's accumulator has a parameter, all others start at 0.
 template <class T>
 T initial_state(const OptimizerSpec& spec) {
   return spec.optimizer == Optimizer::adagrad && !spec.is_lbfgs ? static_cast<T>(spec.values[1])

@@ -32,7 +32,7 @@ class ThreadChooser {
   // For the next step.
   int threads() const { return threads_[static_cast<size_t>(is_resting_ ? best_ : candidate_)]; }
 
-  // After a step that took so many nanoseconds.
+  // Call after a step, with its time.
   void took(int64_t nanoseconds) {
     if (candidates_ <= 1) return;
     if (is_resting_) {

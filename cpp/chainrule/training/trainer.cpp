@@ -188,8 +188,8 @@ RunResult Trainer<T>::step(const Batch<T>& batch) {
   return result;
 }
 
-// The reference path of a step; everything before `update` leaves the network as it is, so that a
-// step which is interrupted or goes wrong was never taken.
+// The reference path of a step. Nothing before `update` changes the network, so an interrupted or
+// failed step was never taken.
 template <class T>
 RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, const Fetch& fetch,
                                 LossValue& loss, double& penalty) {
@@ -230,7 +230,7 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, c
   return status;
 }
 
-// Multiply-adds of steps over so many rows: three products a layer.
+// Multiply-adds of steps over `rows` rows: three products per layer.
 template <class T>
 int64_t Trainer<T>::work(int64_t rows) const {
   return 3 * rows * model_.parameters().size();
@@ -266,8 +266,8 @@ Penalty Trainer<T>::penalty_of(double batch_weight) const {
   return penalty;
 }
 
-// Makes the gradient whole and adds the penalties' part. The pieces' sums are added in the order of
-// the pieces.
+// Completes the gradient and adds the penalties. The pieces' sums are added in the order of the
+// pieces.
 template <class T>
 GradientSummary Trainer<T>::finish_gradient(double batch_weight) {
   const Penalty penalty = penalty_of(batch_weight);

@@ -82,8 +82,8 @@ class Trainer {
   RunResult run(int64_t max_steps);
   void finish_epoch();
 
-  // Batches of an epoch. The last one is shorter, except that batch norm takes a single row that is
-  // left over with the batch before it: a row alone has no variance.
+  // Batches of an epoch. The last one is shorter, except that batch norm takes a single leftover
+  // row with the batch before it: one row has no variance.
   int64_t batch_count(int64_t rows, int64_t batch_size) const;
 
   Interrupt& interrupt() { return team_.interrupt(); }

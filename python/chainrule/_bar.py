@@ -45,7 +45,7 @@ def make_bar(**options: Any) -> Any:
     else:
         from tqdm import tqdm
 
-    # A class of its own, since the interval is the class's: the user's bars keep their watch.
+    # A separate class, since the interval belongs to the class: the user's bars keep their monitor.
     unwatched = type(tqdm.__name__, (tqdm,), {"monitor_interval": 0})
     with _interrupts_wait():
         return unwatched(**options)
@@ -128,7 +128,7 @@ class Bar:
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Let what is printed in the block have lines of its own."""
+        """Put lines printed in the block above the bar."""
         if self._bar is None or hasattr(self._bar, "container"):
             yield
             return
@@ -156,7 +156,7 @@ class Bar:
                     sys.stderr = errors
 
     def complete(self) -> None:
-        """Show that the fit has come to its end, early or not."""
+        """Show that the fit has ended, early or not."""
         if self._bar is not None:
             self._bar.total = max(self._bar.n, 1)
             if hasattr(self._bar, "container"):
@@ -164,13 +164,13 @@ class Bar:
             self._show_numbers()
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Close the bar in its present state."""
         if self._bar is not None:
             self._bar.close()
 
 
 class _Aside:
-    """A stream that is told of before something is written to it."""
+    """A stream that calls a function before each write."""
 
     def __init__(self, stream: TextIO, before: Callable[[], None]) -> None:
         self._stream, self._before = stream, before

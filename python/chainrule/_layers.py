@@ -10,7 +10,7 @@ from . import _arguments, _core
 
 Norm: TypeAlias = Literal["layer", "batch"] | None
 
-# He's variance suits activations that pass about half of their inputs; selu was derived for #
+# He's variance suits activations that pass about half of their inputs; selu was derived for
 # LeCun's; all others take Glorot's.
 _HE = ("relu", "leaky_relu", "gelu", "gelu_tanh", "silu", "mish", "elu", "softplus")
 _DEFAULT_INITIALIZERS = {**dict.fromkeys(_HE, "he_uniform"), "selu": "lecun_normal"}

@@ -28,7 +28,7 @@ def abridged(texts: Sequence[str], longest: int = _LONGEST) -> str:
 
 def network_code(model: Network, *, is_abridged: bool = False) -> str:
     """Return the code that makes a network; an abridged one lacks layers in the middle."""
-    # The initializer that a layer takes by itself goes without saying.
+    # A layer's default initializer is omitted.
     items = [item._in_words() if isinstance(item, Dense) else repr(item) for item in model._items()]
     layers = abridged(items) if is_abridged else ", ".join(items)
     precision = "" if model.precision == model.dtype.name else f", precision='{model.precision}'"

@@ -231,7 +231,7 @@ def sample_weights(
 
 
 def require_some_weight(weights: Floats | None, argument: str = "sample_weight") -> None:
-    """Raise when no row has a weight, so that there is nothing to average.
+    """Raise if no row has a weight: there is nothing to average.
 
     Denormal weights count as zero, as they do in the kernels.
     """

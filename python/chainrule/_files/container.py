@@ -1,9 +1,9 @@
 """The format of all files that chainrule writes: safetensors with a checksum over every bit.
 
-Any reader of safetensors gets the arrays. What else belongs to the file is JSON in ``content``, one
-of the strings of ``__metadata__``. The header begins with the SHA-256 of the whole file, taken with
-zeros in its own place, so that damage is known before anything is parsed. Called by the modules
-beside this one and by whoever has a kind of file of their own.
+Any reader of safetensors gets the arrays. Everything else is JSON in ``content``, one of the
+strings of ``__metadata__``. The header begins with the SHA-256 of the whole file, computed with
+zeros in its place, so damage is detected before anything is parsed. Called by the modules beside
+this one and by other modules that define a kind of file.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ def write(
     Raises
     ------
     TypeError, ValueError
-        For a path that is none, and for what the format cannot hold.
+        For an invalid path, and for values that the format cannot hold.
     OSError
-        When the file system refuses; the old file is as it was then.
+        If the file system refuses; the old file is then unchanged.
     """
     name = _arguments.path(path)
     strings = dict.fromkeys(_FIELDS, "")

@@ -115,7 +115,7 @@ def unpack_model(metadata: Any, tensors: Tensors, prefix: str = "") -> MLP:
     Returns
     -------
     MLP
-        A model with memory of its own.
+        A model with separate memory.
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""Files that are read whole and replaced whole; called by container.py.
+"""Files that are read and replaced as a whole; called by container.py.
 
-A new file is written beside the old one under a temporary name, brought to the disk, and renamed:
-whoever opens the path, at any moment, finds the old file or the new one. A temporary file is locked
-while somebody writes to it, so that what a killed process left behind can be told from what another
-process is writing, and is removed by whoever writes the same file next. On Windows, where a file
-that somebody has open can be neither removed nor replaced, being open is the lock.
+A new file is written beside the old one under a temporary name, synchronized to the disk, and
+renamed: at any moment the path holds the complete old file or the complete new one. A temporary
+file is locked while a process writes to it. The lock distinguishes it from the file of a killed
+process, which the next writer of the same file removes. On Windows, where an open file can be
+neither removed nor replaced, the open file is the lock.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ except ImportError:  # Windows
 
 _T = TypeVar("_T")
 
-# Temporary names of one file: so many processes can write it at a time.
+# Temporary names of one file: the number of processes that can write it at a time.
 _NAMES = 16
-# A longer name leaves no room for what a temporary one adds.
+# A longer name leaves no room for the characters that a temporary name adds.
 _LONGEST_NAME = 200
-# On a file system without locks, a temporary file that was not written to for so long, in seconds,
-# is nobody's.
+# On a file system without locks, a temporary file that was not written to for this long, in
+# seconds, is abandoned.
 _ABANDONED_AFTER = 3600.0
-# On Windows a writer has to close its temporary file before it renames it: one that is closed and
-# was not written to for so long is nobody's.
+# On Windows a writer must close its temporary file before it renames it: one that is closed and
+# was not written to for this long is abandoned.
 _CLOSED_AFTER = 10.0
 # On Windows, how long to wait for readers to close the file that is to be replaced.
 _PATIENCE = 2.0
@@ -44,7 +44,7 @@ _BINARY = getattr(os, "O_BINARY", 0)
 
 
 def read_file(path: str) -> bytes:
-    """Return the bytes of a file, by one read: what happens to the file later does not matter."""
+    """Return the bytes of a file, by one read: later changes of the file do not matter."""
     # Opening a pipe would wait for a writer.
     if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
         raise ModelFileError(path, "is not a regular file")
@@ -63,10 +63,10 @@ def replace_file(
     afterwards: Callable[[], tuple[int, bytes]] | None = None,
     overwrite: bool = True,
 ) -> None:
-    """Write a file of the pieces, one after the other, then what `afterwards` says at an offset.
+    """Write the pieces to a file, in order, then the bytes of `afterwards` at its offset.
 
-    A link is followed, and the permissions of an old file are kept. When this raises, the old file
-    is as it was (the new one is there when its folder alone could not be brought to the disk), and
+    It follows a link and keeps the permissions of an old file. If it raises, the old file is
+    unchanged (unless only the folder could not be synchronized: then the new file is in place), and
     no temporary file is left.
     """
     target = os.path.realpath(path)
@@ -102,7 +102,7 @@ def _replace_on_windows(
     afterwards: Callable[[], tuple[int, bytes]] | None,
     overwrite: bool,
 ) -> None:
-    """Do what `replace_file` does where there are no locks, folders on disk and permissions."""
+    """Replace a file on a system without locks, synchronized folders and permissions."""
     handle, temporary = _create_temporary(folder, name)
     try:
         try:

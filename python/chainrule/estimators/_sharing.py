@@ -1,8 +1,8 @@
-"""One estimator, several threads: each call sees one fit, whole.
+"""One estimator, several threads: each call sees one complete fit.
 
-A fit works on a twin of the estimator, which it fills; all that it changed goes back in a single
-assignment. Whoever reads an estimator takes a copy of its attributes first, in a single reading,
-and looks at nothing else. Called by the estimators' base.
+A fit works on a twin of the estimator; a single assignment publishes all its changes. A reader
+first copies the attributes in a single read, and uses only the copy. Called by the estimators'
+base.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ._scaling import in_units_of_y, is_in_other_units
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Where an estimator holds the fit that is at work on it, and a twin what that fit has to say.
+# Attributes: of an estimator, its fit in progress; of a twin, whether the fit changed it.
 _FIT = "_fit_at_work"
 _CHANGED = "_is_changed"
 
@@ -39,7 +39,8 @@ class _Fit(NamedTuple):
 def snapshot(estimator: Any) -> Any:
     """Return an estimator with the present attributes, which no other thread replaces.
 
-    A callback sees what the fit around it has come to; all others the last fit that ended.
+    A callback sees the state of the fit that calls it; all other callers see the last fit that
+    ended.
     """
     state = vars(estimator).copy()
     fit = state.pop(_FIT, None)
@@ -50,9 +51,9 @@ def snapshot(estimator: Any) -> Any:
 
 @contextlib.contextmanager
 def fitting(estimator: Any, what: str) -> Iterator[Any]:
-    """Yield the twin to fit; at the end the estimator takes all that the fit changed, at once.
+    """Yield the twin to fit; at the end the estimator takes all its changes at once.
 
-    When the fit raises, nothing is taken unless :func:`mark_changed` was called.
+    If the fit raises, the estimator takes nothing unless :func:`mark_changed` was called.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def fitting(estimator: Any, what: str) -> Iterator[Any]:
 
 
 def mark_changed(twin: Any) -> None:
-    """Let what a fit left be taken though it raises: steps were done, or an epoch recorded."""
+    """Publish the changes of a fit even if it raises: it took steps, or recorded an epoch."""
     vars(twin)[_CHANGED] = True
 
 
@@ -122,7 +123,7 @@ def _twin(estimator: Any, state: dict[str, Any]) -> Any:
 
 
 def _publish(estimator: Any, before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Put what a fit changed in the place of what there was, in one assignment."""
+    """Publish the changes of a fit in one assignment."""
     nothing = object()
     gone = {_FIT, *(before.keys() - after.keys())}
     made = {
@@ -130,6 +131,6 @@ def _publish(estimator: Any, before: dict[str, Any], after: dict[str, Any]) -> N
         for name, value in after.items()
         if before.get(name, nothing) is not value and name != _CHANGED
     }
-    # What others have set meanwhile stays.
+    # Attributes that other threads set meanwhile stay.
     present = vars(estimator).copy()
     estimator.__dict__ = {n: value for n, value in present.items() if n not in gone} | made

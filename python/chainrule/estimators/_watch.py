@@ -1,4 +1,4 @@
-"""What happens between two epochs of an estimator's training, as scikit-learn has it.
+"""The work between two epochs of an estimator's training, as in scikit-learn.
 
 A callback of :class:`chainrule.Trainer`, made by the estimators' base for each fit: records losses
 and scores, prints them, changes the learning rate, and says when the training has converged.
@@ -45,7 +45,7 @@ class Plan:
         From the state of an epoch to the score that early stopping follows; None: it follows the
         training loss.
     best_by_loss : bool
-        Whether the best epoch is that of the lowest validation loss: where the score says nothing.
+        Whether the best epoch has the lowest validation loss, because the score says nothing.
     evaluate : callable or None
         Takes the state of an epoch and records the evaluation sets.
     """

@@ -41,32 +41,31 @@ _TEST_ROWS = 8
 def to_c(model: MLP, path: str | PathLike[str] | None = None, *, name: str = "model") -> str:
     """Write a model as one C99 file with the bits of :meth:`chainrule.MLP.predict`.
 
-    The file is C++17 as well, with the same bits. It needs nothing but the standard C library
-    (``fma`` and, for layer normalization, ``sqrt`` of ``<math.h>``): no memory is allocated,
-    nothing is kept between calls, and any number of threads may call it at once. It declares::
+    The file is C++17 as well, with the same bits. It needs only the standard C library (``fma``
+    and, for layer normalization, ``sqrt`` of ``<math.h>``). It allocates no memory, keeps nothing
+    between calls, and any number of threads may call it at once. It declares::
 
         int NAME_predict(const float *x, float *y); /* double for a model of dtype float64 */
 
-    which computes the outputs `y` of one row `x` and returns 0, or, when an element of `x` is NaN
-    or infinite, leaves `y` as it is and returns 1. Two rows of the widest layer are on the stack.
+    which computes the outputs `y` of one row `x` and returns 0, or, if an element of `x` is NaN or
+    infinite, leaves `y` unchanged and returns 1. It puts two rows of the widest layer on the stack.
 
     Compile it with any optimization but without contraction and without "fast math":
     ``cc -std=c99 -O2 -ffp-contract=off``, ``c++ -std=c++17 -O2 -ffp-contract=off``. All names in it
-    begin with `name`, so that files of different names may be linked, or included in one file.
-    Included behind ``#define CHAINRULE_DECLARATIONS`` it declares, as a header does, and defines
-    nothing. With ``-DCHAINRULE_TEST`` it is a program that compares
-    eight rows with the outputs of the model when it was written, prints the result, and exits with
-    0 or 1. ``-mfma`` (or ``-march=native``) makes it several times faster, where the processor has
-    that instruction.
+    begin with `name`, so files of different names may be linked, or included in one file. Included
+    after ``#define CHAINRULE_DECLARATIONS`` it is a header: it declares and defines nothing. With
+    ``-DCHAINRULE_TEST`` it is a program that compares eight rows with the outputs of the model at
+    export, prints the result, and exits with 0 or 1. ``-mfma`` (or ``-march=native``) makes it
+    several times faster, if the processor has that instruction.
 
     Parameters
     ----------
     model : MLP
         The model; its parameters must be finite.
     path : str or path-like, optional
-        Where to write the file; what is there is replaced.
+        Where to write the file; an old file is replaced.
     name : str, default "model"
-        What names in the file begin with: a C identifier that starts with a letter.
+        Prefix of the names in the file: a C identifier that starts with a letter.
 
     Returns
     -------

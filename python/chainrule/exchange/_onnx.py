@@ -42,7 +42,7 @@ def to_onnx(
     dtype. Outputs depend on `task`:
 
     None
-        ``outputs``, as :meth:`chainrule.MLP.predict` has it: logits, values.
+        ``outputs``, those of :meth:`chainrule.MLP.predict`: logits, values.
     "regressor"
         ``variable``, the same.
     "classifier"
@@ -60,7 +60,7 @@ def to_onnx(
     model : MLP
         The model. With a task that has probabilities, its outputs are logits.
     path : str or path-like, optional
-        Where to write the model; what is there is replaced.
+        Where to write the model; an old file is replaced.
     task : {"classifier", "multilabel", "regressor"}, optional
         Which outputs to add.
     classes : array_like, shape (n_classes,), optional
@@ -91,10 +91,10 @@ def to_onnx(
 
     Notes
     -----
-    float32 models have operators of the standard where there are any. In float64, activations are
-    composed of basic arithmetic where onnxruntime has no such operator or the standard keeps its
-    parameter in float32. Runtimes sum and approximate in their own ways: results are equal within
-    rounding, not in their bits; :func:`to_c` keeps bits.
+    float32 models use operators of the standard if they exist. In float64, activations use basic
+    arithmetic if onnxruntime has no such operator or the standard keeps its parameter in float32.
+    Runtimes sum and approximate differently: results are equal within rounding, not in their bits;
+    :func:`to_c` keeps bits.
 
     Examples
     --------

@@ -22,10 +22,10 @@ def register_skl2onnx(
 ) -> None:
     """Teach skl2onnx to convert chainrule's estimators.
 
-    Call it once; ``skl2onnx.to_onnx`` and ``convert_sklearn`` then take the estimators and
-    pipelines, searches and ensembles with them. The outputs are those of scikit-learn's own
-    estimators there: ``label`` and ``probabilities`` (with the option ``zipmap``), ``variable``
-    of shape (n_samples, n_targets); of several quantiles of several targets one more axis.
+    Call it once; ``skl2onnx.to_onnx`` and ``convert_sklearn`` then take the estimators, and
+    pipelines, searches and ensembles of them. The outputs equal those of scikit-learn's estimators:
+    ``label`` and ``probabilities`` (with the option ``zipmap``), ``variable`` of shape (n_samples,
+    n_targets); several quantiles of several targets add an axis.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def register_skl2onnx(
     ImportError
         Without the package skl2onnx.
     TypeError
-        When one of the two is no class.
+        If one of the two is not a class.
     """
     for name, given in (("classifier", classifier), ("regressor", regressor)):
         if given is not None and not isinstance(given, type):

@@ -1,6 +1,6 @@
 """Parameters from and to PyTorch's state dictionaries: from_state_dict, to_state_dict.
 
-Reading one needs no PyTorch: its values may be NumPy arrays, as a safetensors file gives them.
+Reading one needs no PyTorch: its values may be NumPy arrays, such as those of a safetensors file.
 """
 
 from __future__ import annotations
@@ -28,49 +28,48 @@ def from_state_dict(
 ) -> MLP:
     """Make a model of the parameters that a PyTorch module saves with ``state_dict()``.
 
-    The order of the layers is that of the numbers where names differ in numbers alone, as a
-    Sequential's do; files may be in another one: safetensors sorts "fc10" before "fc2". Otherwise
-    it is the only one in which shapes fit and numbers ascend, or, if there are several, that of the
-    dictionary as ``state_dict()`` made it (its ``_metadata`` says so; without, entries stand as
-    PyTorch writes them and neither sorted nor, by any likelihood, shuffled), unless it begins with
-    an "output" or ends with an "input". What is not certain is refused: `order` says it. Several
-    networks in one dictionary are refused too: `prefix` or `order` takes one. ``_orig_mod.`` and
-    ``module.``, which torch.compile and DataParallel put before names, are passed over.
+    If names differ only in numbers, as in a Sequential, layers are ordered by number; files may use
+    another order: safetensors sorts "fc10" before "fc2". Otherwise the order is the only one in
+    which shapes fit and numbers ascend. If there are several, it is the order of the dictionary
+    that ``state_dict()`` made (its ``_metadata`` says so; without it, entries must stand as PyTorch
+    writes them, neither sorted nor, in all likelihood, shuffled), unless it begins with an "output"
+    or ends with an "input". An uncertain order is refused; pass `order`. A dictionary of several
+    networks is refused too; pass `prefix` or `order` to take one. ``_orig_mod.`` and ``module.``,
+    which torch.compile and DataParallel put before names, are ignored.
 
     An entry ``weight`` of two dimensions is a Linear's, transposed to (in_features, out_features);
     one of one dimension scales a normalization: BatchNorm1d's with running statistics beside it,
-    LayerNorm's without. What a state dictionary does not say is taken as chainrule has it: the
-    order Linear, normalization, activation; eps=1e-5 and momentum=0.1; no dropout.
-    :func:`from_torch` checks all that.
+    LayerNorm's without. Settings that a state dictionary lacks are chainrule's: the order Linear,
+    normalization, activation; eps=1e-5 and momentum=0.1; no dropout. :func:`from_torch` checks them
+    all.
 
     Parameters
     ----------
     state_dict : mapping of str to tensor or array_like
         PyTorch's tensors, on any device, or arrays.
     activation : str, Activation, or a sequence of them, default "relu"
-        Of all layers but the last, or one for each of these.
+        Of all layers except the last, or one for each of these.
     output_activation : str or Activation, default "identity"
         Of the last layer.
     order : sequence of str, optional
-        Names of the modules, normalizations included, the first layer first; a name that several
-        begin with, such as "encoder", stands for all of these. Modules without a mention are left
-        out.
+        Names of the modules, normalizations included, the first layer first; a common prefix, such
+        as "encoder", selects all modules below it. Modules not listed are left out.
     prefix : str, optional
-        What the names of one network begin with, such as "actor"; only entries below it are read.
+        Prefix of the names of one network, such as "actor"; only entries below it are read.
 
     Returns
     -------
     MLP
-        A model with copies of the numbers: float64 if any of them is, else float32.
+        A model with copies of the numbers: float64 if any of them is, otherwise float32.
 
     Raises
     ------
     TypeError
-        When `state_dict` is no mapping, or for another argument of another type.
+        If `state_dict` is not a mapping, or another argument has a wrong type.
     ValueError
-        For an entry that is of no such module or does not fit the layer before it, an order that is
-        not certain, or another number of activations than hidden layers; the message names the
-        entries, and the argument that settles it.
+        For an entry that belongs to no such module or does not fit the layer before it, an
+        uncertain order, or a number of activations that differs from the hidden layers; the message
+        names the entries, and the argument that decides.
 
     Examples
     --------

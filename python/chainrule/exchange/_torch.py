@@ -32,10 +32,10 @@ _STEPS = ("Linear", "normalization", "activation", "Dropout")
 def from_torch(module: nn.Module) -> MLP:
     """Make a model of a PyTorch Sequential (or a single Linear). Needs PyTorch.
 
-    Each layer is a Linear, then, where there are any, a LayerNorm or BatchNorm1d, an activation,
-    and a Dropout, in this order, which is that of :class:`chainrule.Dense`. Sequentials may be
-    nested. Identity is passed over, and so is a Flatten at the beginning, for models take rows, and
-    what torch.compile, DataParallel and DistributedDataParallel put around a module.
+    Each layer is a Linear, then optionally a LayerNorm or BatchNorm1d, an activation, and a
+    Dropout, in this order, as in :class:`chainrule.Dense`. Sequentials may be nested. Identity is
+    ignored, and so are a Flatten at the beginning, since models take rows, and the wrappers of
+    torch.compile, DataParallel and DistributedDataParallel.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def from_torch(module: nn.Module) -> MLP:
     -------
     MLP
         A model with copies of the numbers, running statistics included: float64 for a float64
-        module, else float32 (float16 and bfloat16 are exact in it). PyTorch's parameters are
-        transposed: its weights are (out_features, in_features).
+        module, otherwise float32 (float16 and bfloat16 are exact in it). PyTorch's weights are
+        (out_features, in_features); the model's are transposed.
 
     Raises
     ------
@@ -69,8 +69,8 @@ def from_torch(module: nn.Module) -> MLP:
     TypeError
         When `module` is neither of the two.
     ValueError
-        For a module that has no counterpart, or none in its place; the message names the module
-        and where it is. A Softmax at the end is left out by the caller: outputs are logits.
+        For a module that has no counterpart, or none in its place; the message names the module and
+        its place. Remove a Softmax at the end: outputs are logits.
 
     Examples
     --------
@@ -248,7 +248,7 @@ def _activation(nn: Any, item: Any, place: str, dtype: str) -> Activation | None
 def to_torch(model: MLP) -> nn.Sequential:
     """Make a PyTorch Sequential of a model. Needs PyTorch.
 
-    The inverse of :func:`from_torch`, which see for the modules.
+    The inverse of :func:`from_torch`, which lists the modules.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ def _converted(arrays: dict[str, npt.ArrayLike]) -> list[Any]:
     converted = {name: _validation.numeric_array(value, name) for name, value in arrays.items()}
     fixed: tuple[str, np.dtype[Any]] | None = None
     for name, value in arrays.items():
-        # A list of floats has no dtype of its own: NumPy's float64 is no more than its default.
+        # A list of floats has no dtype: NumPy's float64 is only its default.
         if not hasattr(value, "dtype"):
             continue
         dtype = converted[name].dtype.newbyteorder("=")

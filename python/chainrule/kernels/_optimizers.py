@@ -73,8 +73,7 @@ def optimizer_states(
     Parameters
     ----------
     optimizer : str or Optimizer
-        Name or object; its hyperparameters tell which buffers it needs. Not L-BFGS, which is no
-        kernel.
+        Name or object; its hyperparameters determine the buffers. Not L-BFGS, which is no kernel.
     parameters : ndarray of float32 or float64
         What is to be optimized.
 

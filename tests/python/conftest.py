@@ -19,6 +19,14 @@ def variant(request):
         yield request.param
 
 
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """Leave the report's pictures undrawn: they take most of a short training on a table."""
+    from chainrule._command import figures
+
+    monkeypatch.setattr(figures, "as_svg", lambda figure: b"<svg/>")
+
+
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
     return request.param

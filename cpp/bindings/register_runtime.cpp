@@ -63,7 +63,6 @@ py::dict optimizers() {
   for (const OptimizerInfo& o : kOptimizers) {
     result[py::str(std::string(o.name))] = split(o.hyperparameters);
   }
-  result[py::str(std::string(kLbfgsInfo.name))] = split(kLbfgsInfo.hyperparameters);
   return result;
 }
 

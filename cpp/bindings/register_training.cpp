@@ -230,6 +230,11 @@ void register_trainer(py::module_& module, const char* name) {
       });
 }
 
+std::array<bool, 3> kept_states(const OptimizerSpec& spec) {
+  const OptimizerStates states = states_of(spec);
+  return {states[0].is_kept, states[1].is_kept, states[2].is_kept};
+}
+
 template <class T>
 void register_optimizer_step(py::module_& module) {
   module.def(
@@ -237,6 +242,10 @@ void register_optimizer_step(py::module_& module) {
       [](const OptimizerSpec& spec, int64_t step, double learning_rate, const Array<T>& parameters,
          const Array<T>& gradient, const std::vector<py::object>& states, double clip_value,
          double grad_scale) {
+        if (!has_step(spec)) {
+          throw py::value_error("spec must be of an optimizer with a step, got " +
+                                std::string(info(spec.optimizer).name));
+        }
         const std::array<bool, 3> is_kept = kept_states(spec);
         const std::vector<py::ssize_t> shape = copied_shape(parameters);
         CallArrays arrays;
@@ -267,13 +276,10 @@ void register_optimizer_step(py::module_& module) {
 void register_training(py::module_& module) {
   py::class_<OptimizerSpec>(module, "OptimizerSpec")
       .def(py::init([](const std::string& name, double weight_decay, std::vector<double> values) {
-             const bool is_lbfgs = name == kLbfgsInfo.name;
              const auto optimizer =
-                 is_lbfgs ? Optimizer::sgd
-                          : static_cast<Optimizer>(index_of(kOptimizers, name, "optimizer"));
-             require_values(is_lbfgs ? kLbfgsInfo.hyperparameters : info(optimizer).hyperparameters,
-                            values, name);
-             return OptimizerSpec{optimizer, is_lbfgs, weight_decay, std::move(values)};
+                 static_cast<Optimizer>(index_of(kOptimizers, name, "optimizer"));
+             require_values(info(optimizer).hyperparameters, values, name);
+             return OptimizerSpec{optimizer, weight_decay, std::move(values)};
            }),
            "name"_a, "weight_decay"_a, "values"_a);
   module.def("optimizer_states", kept_states, "spec"_a);

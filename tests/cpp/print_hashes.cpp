@@ -184,7 +184,7 @@ void print_specials() {
     hash.add(y);
     hash.print(label<T>("math activation nan", kActivations[i].name));
   }
-  for (size_t i = 0; i < kOptimizers.size(); ++i) {
+  for (size_t i = 0; i < static_cast<size_t>(kCountOf<Optimizer>); ++i) {
     std::vector<T> w = x, states[3] = {other, x, other};
     const double values[] = {0.9, 0.5, 1e-8, 0.01, 0};
     OptimizerStep step{3, 0.1, values, 0, 1};
@@ -302,7 +302,7 @@ void print_training(const std::string& name, const OptimizerSpec& optimizer, dou
   for (size_t i = 0; i < labels.size(); ++i) {
     labels[i] = static_cast<int32_t>(x[i * kInputs] > 0) + 2 * (x[i * kInputs + 1] > 0);
   }
-  const double dropout = optimizer.is_lbfgs ? 0 : 0.2;
+  const double dropout = has_step(optimizer) ? 0.2 : 0;
   const auto hidden = [dropout](int64_t width, Activation activation, Norm norm) {
     return LayerSpec{width, activation, 0.01, dropout, norm, true, Initializer::he_uniform};
   };
@@ -344,7 +344,7 @@ template <class T>
 void print_trainings() {
   const auto train = [](const char* name, Optimizer optimizer, double decay,
                         std::vector<double> values, double rate) {
-    print_training<T>(name, {optimizer, false, decay, std::move(values)}, rate);
+    print_training<T>(name, {optimizer, decay, std::move(values)}, rate);
   };
   train("sgd", Optimizer::sgd, 0, {0, 0}, 1e-2);
   train("nesterov", Optimizer::sgd, 1e-3, {0.9, 1}, 1e-2);
@@ -354,7 +354,7 @@ void print_trainings() {
   train("amsgrad", Optimizer::adam, 1e-2, {0.9, 0.999, 1e-8, 1, 0}, 1e-3);
   train("nadam", Optimizer::nadam, 0, {0.9, 0.999, 1e-8, 0.004}, 2e-3);
   train("lion", Optimizer::lion, 1e-2, {0.9, 0.99}, 1e-4);
-  const OptimizerSpec adam{Optimizer::adam, false, 0, {0.9, 0.999, 1e-8, 0, 0}};
+  const OptimizerSpec adam{Optimizer::adam, 0, {0.9, 0.999, 1e-8, 0, 0}};
   print_training<T>("groups", adam, 1e-3, Norm::kNone, {150, 150});
   print_training<T>("large groups", adam, 1e-3, Norm::kNone, {9001, 9001, 37, 4});
   print_training<T>("parts", adam, 1e-3, Norm::kNone, {2101, 2101, 370, 2});
@@ -365,7 +365,7 @@ void print_trainings() {
     print_training<T>(in_precision("parts", precision), adam, 1e-3, Norm::kNone,
                       {2101, 2101, 370, 2}, precision);
   }
-  print_training<T>("lbfgs", {Optimizer::sgd, true, 0, {10, 1e-9, 25}}, 1.0);
+  print_training<T>("lbfgs", {Optimizer::lbfgs, 0, {10, 1e-9, 25}}, 1.0);
 }
 
 }  // namespace

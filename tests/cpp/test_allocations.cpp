@@ -124,20 +124,20 @@ struct Setting {
 };
 
 std::vector<Setting> settings() {
-  return {{"sgd", {Optimizer::sgd, false, 1e-3, {0.9, 1}}},
-          {"rmsprop", {Optimizer::rmsprop, false, 0, {0.99, 1e-8, 0.5, 1}}},
-          {"adagrad", {Optimizer::adagrad, false, 0, {1e-10, 0}}},
-          {"adam", {Optimizer::adam, false, 1e-2, {0.9, 0.999, 1e-8, 1, 0}}},
-          {"nadam", {Optimizer::nadam, false, 0, {0.9, 0.999, 1e-8, 0.004}}},
-          {"lion", {Optimizer::lion, false, 0, {0.9, 0.99}}},
-          {"lbfgs", {Optimizer::sgd, true, 0, {5, 1e-12, 25}}}};
+  return {{"sgd", {Optimizer::sgd, 1e-3, {0.9, 1}}},
+          {"rmsprop", {Optimizer::rmsprop, 0, {0.99, 1e-8, 0.5, 1}}},
+          {"adagrad", {Optimizer::adagrad, 0, {1e-10, 0}}},
+          {"adam", {Optimizer::adam, 1e-2, {0.9, 0.999, 1e-8, 1, 0}}},
+          {"nadam", {Optimizer::nadam, 0, {0.9, 0.999, 1e-8, 0.004}}},
+          {"lion", {Optimizer::lion, 0, {0.9, 0.99}}},
+          {"lbfgs", {Optimizer::lbfgs, 0, {5, 1e-12, 25}}}};
 }
 
 TrainerOptions options_of(const OptimizerSpec& optimizer) {
   TrainerOptions options;
   options.loss.loss = Loss::mse;
   options.optimizer = optimizer;
-  options.schedule.learning_rate = optimizer.is_lbfgs ? 1.0 : 1e-3;
+  options.schedule.learning_rate = has_step(optimizer) ? 1e-3 : 1.0;
   options.penalty = {1e-5, 1e-5, false};
   options.clip_norm = 1;
   options.clip_value = 0.5;
@@ -167,7 +167,7 @@ void check_steady_steps(bool shuffles) {
   for (const chainrule::Variant* variant : chainrule::supported_variants()) {
     chainrule::set_active_variant(variant->name);
     for (const Setting& setting : settings()) {
-      Mlp<T> model(kInputs, layers(!setting.optimizer.is_lbfgs), 0);
+      Mlp<T> model(kInputs, layers(has_step(setting.optimizer)), 0);
       standardize(model, data);
       Trainer<T> trainer(model, options_of(setting.optimizer));
       trainer.bind(data.dataset(), kBatchSize, shuffles, 100);

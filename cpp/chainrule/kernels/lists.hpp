@@ -16,17 +16,20 @@ enum class Activation : int {
 };
 
 enum class Loss : int {
-#define CHAINRULE_LOSS(name, targets, parameter, initial) name,
+#define CHAINRULE_LOSS(name, targets, outputs, parameter, initial) name,
 #include "kernels/losses.inc"
 #undef CHAINRULE_LOSS
   kCount
 };
 
+// kCount have a step, a kernel; those with a line search follow.
 enum class Optimizer : int {
-#define CHAINRULE_OPTIMIZER(name, hyperparameters, state0, state1, state2) name,
+#define CHAINRULE_OPTIMIZER(name, hyperparameters, epsilon, state0, state1, state2) name,
 #include "kernels/optimizers.inc"
-#undef CHAINRULE_OPTIMIZER
-  kCount
+  kCount,
+  kLastStep = kCount - 1,
+#define CHAINRULE_LINE_SEARCH(name, hyperparameters) name,
+#include "kernels/optimizers.inc"
 };
 
 enum class MathFunction : int {
@@ -41,6 +44,7 @@ inline constexpr int kCountOf = static_cast<int>(List::kCount);
 
 enum class Saved { input, output };
 enum class Targets { values, labels };
+enum class Outputs { one, two, per_value };  // for one target
 
 struct ActivationInfo {
   std::string_view name;
@@ -52,14 +56,24 @@ struct ActivationInfo {
 struct LossInfo {
   std::string_view name;
   Targets targets;
+  Outputs outputs;
   std::string_view parameter;
   double initial;
 };
 
+// A state buffer of an optimizer: whether it is kept, and what all its elements are at first.
+struct OptimizerState {
+  bool is_kept = false;
+  double start = 0;
+};
+using OptimizerStates = std::array<OptimizerState, 3>;
+
 struct OptimizerInfo {
   std::string_view name;
-  std::string_view hyperparameters;                   // comma-separated
-  std::array<bool, 3> (*keeps_state)(const double*);  // given the hyperparameters' values
+  std::string_view hyperparameters;          // comma-separated
+  bool has_step;                             // else a line search
+  int epsilon;                               // its index among the hyperparameters, or -1
+  OptimizerStates (*states)(const double*);  // given the hyperparameters' values
 };
 
 inline constexpr std::array kActivations = {
@@ -70,19 +84,28 @@ inline constexpr std::array kActivations = {
 };
 
 inline constexpr std::array kLosses = {
-#define CHAINRULE_LOSS(name, targets, parameter, initial) \
-  LossInfo{#name, Targets::targets, #parameter, initial},
+#define CHAINRULE_LOSS(name, targets, outputs, parameter, initial) \
+  LossInfo{#name, Targets::targets, Outputs::outputs, #parameter, initial},
 #include "kernels/losses.inc"
 #undef CHAINRULE_LOSS
 };
 
+// The words of optimizers.inc.
+namespace states {
+inline constexpr OptimizerState none{}, zeros{true, 0};
+constexpr OptimizerState zeros_if(bool is_kept) { return {is_kept, 0}; }
+constexpr OptimizerState all(double start) { return {true, start}; }
+}  // namespace states
+
 inline constexpr std::array kOptimizers = {
-#define CHAINRULE_OPTIMIZER(name, hyperparameters, state0, state1, state2)     \
-  OptimizerInfo{#name, hyperparameters, []([[maybe_unused]] const double* v) { \
-                  return std::array<bool, 3>{(state0), (state1), (state2)};    \
+#define CHAINRULE_OPTIMIZER(name, hyperparameters, epsilon, state0, state1, state2)           \
+  OptimizerInfo{#name, hyperparameters, true, epsilon, []([[maybe_unused]] const double* v) { \
+                  using namespace states;                                                     \
+                  return OptimizerStates{state0, state1, state2};                             \
                 }},
+#define CHAINRULE_LINE_SEARCH(name, hyperparameters) \
+  OptimizerInfo{#name, hyperparameters, false, -1, [](const double*) { return OptimizerStates{}; }},
 #include "kernels/optimizers.inc"
-#undef CHAINRULE_OPTIMIZER
 };
 
 inline constexpr std::array kMathFunctions = {

@@ -46,17 +46,16 @@ constexpr ActivationKernels<T> kActivationKernels[] = {
 
 template <class T>
 constexpr LossKernel<T> kLossKernels[] = {
-#define CHAINRULE_LOSS(name, targets, parameter, initial) name##_loss<T>,
+#define CHAINRULE_LOSS(name, targets, outputs, parameter, initial) name##_loss<T>,
 #include "kernels/losses.inc"
 #undef CHAINRULE_LOSS
 };
 
 template <class T>
 constexpr OptimizerKernels<T> kOptimizerKernels[] = {
-#define CHAINRULE_OPTIMIZER(name, hyperparameters, state0, state1, state2) \
+#define CHAINRULE_OPTIMIZER(name, hyperparameters, epsilon, state0, state1, state2) \
   {name##_prepare<T>, name##_step<T>},
 #include "kernels/optimizers.inc"
-#undef CHAINRULE_OPTIMIZER
 };
 
 template <class T>

@@ -4,6 +4,8 @@
 #include <array>
 #include <numeric>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 
 #include "base/one_nan.hpp"
 
@@ -16,7 +18,7 @@ constexpr int64_t kTermWork = 128;
 // How many terms a row loss is the mean of.
 int64_t terms_per_row(const LossSpec& spec, int64_t columns) {
   if (takes_labels(spec)) return 1;  // a sum over classes
-  return spec.loss == Loss::gaussian_nll ? columns / 2 : columns;
+  return info(spec.loss).outputs == Outputs::two ? columns / 2 : columns;
 }
 
 // For contracts.
@@ -33,23 +35,28 @@ bool are_in_range(const TargetView<T>& targets, RowRange rows, int64_t columns) 
                                           [&](int32_t l) { return 0 <= l && l < columns; });
 }
 
-void require(bool fits, const char* what) {
-  if (!fits) throw std::invalid_argument(what);
+void require(bool fits, std::string_view subject, const char* what) {
+  if (!fits) throw std::invalid_argument(std::string(subject) + what);
 }
 
 }  // namespace
 
 int64_t target_columns(const LossSpec& spec, int64_t columns) {
   const auto values = static_cast<int64_t>(spec.values.size());
-  if (spec.loss == Loss::quantile) {
-    require(values > 0 && columns % values == 0, "quantile must have an output for each level");
-    return columns / values;
+  const LossInfo& loss = info(spec.loss);
+  switch (loss.outputs) {
+    case Outputs::per_value:
+      require(values > 0 && columns % values == 0, loss.name,
+              " must have an output for each level");
+      return columns / values;
+    case Outputs::two:
+      require(columns % 2 == 0, loss.name, " must have two outputs for each target");
+      return columns / 2;
+    case Outputs::one:
+      break;
   }
-  if (spec.loss == Loss::gaussian_nll) {
-    require(columns % 2 == 0, "gaussian_nll must have two outputs for each target");
-    return columns / 2;
-  }
-  require(values == 0 || values == columns, "class_weight must have one weight for each output");
+  require(values == 0 || values == columns, "class_weight",
+          " must have one weight for each output");
   return columns;
 }
 

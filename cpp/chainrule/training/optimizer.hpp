@@ -13,20 +13,17 @@
 
 namespace chainrule {
 
-// L-BFGS takes whole vectors and a line search rather than a step; see training/lbfgs.hpp.
-inline constexpr OptimizerInfo kLbfgsInfo{"lbfgs", "history,gradient_tolerance,max_line_search",
-                                          nullptr};
-
 struct OptimizerSpec {
   Optimizer optimizer = Optimizer::sgd;
-  bool is_lbfgs = false;
   double weight_decay = 0;  // decoupled: parameters *= 1 - learning_rate * weight_decay
   std::vector<double> values;
 };
 
-inline std::array<bool, 3> kept_states(const OptimizerSpec& spec) {
-  if (spec.is_lbfgs) return {false, false, false};
-  return info(spec.optimizer).keeps_state(spec.values.data());
+// Whether it takes steps (OptimizerStepper); else it searches along lines (training/lbfgs.hpp).
+inline bool has_step(const OptimizerSpec& spec) { return info(spec.optimizer).has_step; }
+
+inline OptimizerStates states_of(const OptimizerSpec& spec) {
+  return info(spec.optimizer).states(spec.values.data());
 }
 
 // One step over a slice of the flat vectors; the caller prepared the coefficients.
@@ -39,6 +36,7 @@ struct OptimizerSlice {
   bool decays;
 };
 
+// Of an optimizer that has a step.
 template <class T>
 class OptimizerStepper {
  public:
@@ -60,12 +58,5 @@ class OptimizerStepper {
   int64_t memory_step_ = 0;
   double memory_ = 1;
 };
-
-// The first value of state buffers: adagrad's accumulator has a parameter, all others start at 0.
-template <class T>
-T initial_state(const OptimizerSpec& spec) {
-  return spec.optimizer == Optimizer::adagrad && !spec.is_lbfgs ? static_cast<T>(spec.values[1])
-                                                                : T{0};
-}
 
 }  // namespace chainrule

@@ -70,13 +70,13 @@ Trainer<T>::Trainer(Mlp<T>& model, TrainerOptions options)
     }
   }
   summaries_.resize(pieces_.size());
-  const std::array<bool, 3> kept = kept_states(options_.optimizer);
-  for (size_t i = 0; i < kept.size(); ++i) {
-    if (!kept[i]) continue;
+  const OptimizerStates states = states_of(options_.optimizer);
+  for (size_t i = 0; i < states.size(); ++i) {
+    if (!states[i].is_kept) continue;
     states_[i] = AlignedBuffer<T>(size);
-    std::fill_n(states_[i].data(), size, initial_state<T>(options_.optimizer));
+    std::fill_n(states_[i].data(), size, static_cast<T>(states[i].start));
   }
-  if (options_.optimizer.is_lbfgs) {
+  if (!has_step(options_.optimizer)) {
     const std::vector<double>& v = options_.optimizer.values;
     lbfgs_ = std::make_unique<Lbfgs<T>>(size, static_cast<int64_t>(v[0]), v[1],
                                         static_cast<int64_t>(v[2]));
@@ -247,12 +247,9 @@ double Trainer<T>::scheduled_rate() const {
 template <class T>
 bool Trainer<T>::hyperparameters_are_tame() const {
   const OptimizerSpec& spec = options_.optimizer;
-  const bool has_epsilon =
-      info(spec.optimizer).hyperparameters.find("epsilon") != std::string_view::npos;
-  const bool has_tame_epsilon =
-      !has_epsilon || std::none_of(spec.values.begin(), spec.values.end(),
-                                   [](double v) { return v > 0 && v < 1e-12; });
-  return learning_rate_ <= 1e3 && learning_rate_ * spec.weight_decay <= 1 && has_tame_epsilon;
+  const int index = info(spec.optimizer).epsilon;
+  const double epsilon = index < 0 ? 1 : spec.values[static_cast<size_t>(index)];
+  return learning_rate_ <= 1e3 && learning_rate_ * spec.weight_decay <= 1 && epsilon >= 1e-12;
 }
 
 template <class T>

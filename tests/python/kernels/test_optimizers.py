@@ -109,6 +109,15 @@ def test_every_optimizer_is_here():
         assert list(OPTIMIZERS[name].hyperparameters) == hyperparameters
 
 
+def test_an_optimizer_without_a_step_has_none():
+    spec = _core.OptimizerSpec("lbfgs", 0.0, [10, 1e-5, 25])
+    w = np.ones(3)
+    with pytest.raises(ValueError, match="spec must be of an optimizer with a step, got lbfgs"):
+        _core.optimizer_step(spec, 1, 0.1, w, np.ones(3), [None] * 3, 0.0, 1.0)
+    assert (w == 1).all()
+    assert _core.optimizer_states(spec) == [False] * 3
+
+
 @pytest.mark.parametrize("optimizer", CASES, ids=str)
 def test_steps_are_the_formula(optimizer, variant, dtype, rng):
     step = getattr(cr.kernels, f"{optimizer.name}_step")

@@ -1,6 +1,7 @@
 #include "training/batches.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <utility>
 
@@ -24,13 +25,24 @@ void shuffle(uint64_t seed, uint32_t epoch, int64_t* order, int64_t size, Interr
 }
 
 template <class T>
+std::array<RowArray, BatchGatherer<T>::kPlaces> BatchGatherer<T>::arrays_of(
+    const Dataset<T>& data) {
+  const auto array = [](const auto* first, int64_t columns) -> RowArray {
+    if (first == nullptr) return {};
+    return {reinterpret_cast<const std::byte*>(first),
+            checked_product(columns, int64_t{sizeof(*first)})};
+  };
+  const TargetView<T>& targets = data.targets;
+  return {array(data.x, data.in_features), array(targets.targets, targets.columns),
+          array(targets.labels, 1), array(targets.sample_weights, 1)};
+}
+
+template <class T>
 void BatchGatherer<T>::reserve(const Dataset<T>& data, int64_t rows) {
-  x_.reserve(checked_product(rows, data.in_features));
-  if (data.targets.targets != nullptr) {
-    targets_.reserve(checked_product(rows, data.targets.columns));
+  const auto arrays = arrays_of(data);
+  for (size_t i = 0; i < arrays.size(); ++i) {
+    rooms_[i].reserve(checked_product(rows, arrays[i].row_bytes));
   }
-  if (data.targets.labels != nullptr) labels_.reserve(rows);
-  if (data.targets.sample_weights != nullptr) weights_.reserve(rows);
 }
 
 template <class T>
@@ -41,26 +53,24 @@ Batch<T> BatchGatherer<T>::slice(const Dataset<T>& data, int64_t start, int64_t 
 template <class T>
 Batch<T> BatchGatherer<T>::batch(const Dataset<T>& data, int64_t rows) {
   TargetView<T> targets = data.targets;
-  if (targets.targets != nullptr) targets.targets = targets_.data();
-  if (targets.labels != nullptr) targets.labels = labels_.data();
-  if (targets.sample_weights != nullptr) targets.sample_weights = weights_.data();
-  return {x_.data(), rows, targets};
+  if (targets.targets != nullptr) targets.targets = room<T>(kTargets);
+  if (targets.labels != nullptr) targets.labels = room<int32_t>(kLabels);
+  if (targets.sample_weights != nullptr) targets.sample_weights = room<T>(kSampleWeights);
+  return {room<T>(kX), rows, targets};
 }
 
 template <class T>
 void BatchGatherer<T>::copy(const Dataset<T>& data, const int64_t* order, RowRange range,
                             int64_t to) {
-  const TargetView<T>& targets = data.targets;
+  const auto arrays = arrays_of(data);
   for (int64_t i = 0; i < range.count; ++i) {
     const int64_t from = order[range.first + i], row = to + i;
-    std::copy_n(data.x + from * data.in_features, data.in_features,
-                x_.data() + row * data.in_features);
-    if (targets.targets != nullptr) {
-      std::copy_n(targets.targets + from * targets.columns, targets.columns,
-                  targets_.data() + row * targets.columns);
+    for (size_t j = 0; j < arrays.size(); ++j) {
+      const int64_t bytes = arrays[j].row_bytes;
+      if (bytes == 0) continue;
+      std::memcpy(rooms_[j].data() + row * bytes, arrays[j].data + from * bytes,
+                  static_cast<size_t>(bytes));
     }
-    if (targets.labels != nullptr) labels_[row] = targets.labels[from];
-    if (targets.sample_weights != nullptr) weights_[row] = targets.sample_weights[from];
   }
 }
 

@@ -2,6 +2,8 @@
 // bindings.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -30,6 +32,12 @@ struct Batch {
   TargetView<T> targets;
 };
 
+// An array by rows, of any type; row_bytes 0: there is none.
+struct RowArray {
+  const std::byte* data = nullptr;
+  int64_t row_bytes = 0;
+};
+
 // Batches of a dataset, in the order of its rows or gathered by an order.
 template <class T>
 class BatchGatherer {
@@ -45,8 +53,15 @@ class BatchGatherer {
   void copy(const Dataset<T>& data, const int64_t* order, RowRange range, int64_t to);
 
  private:
-  AlignedBuffer<T> x_, targets_, weights_;
-  AlignedBuffer<int32_t> labels_;
+  // The arrays of a dataset, and a room for each.
+  enum Place { kX, kTargets, kLabels, kSampleWeights, kPlaces };
+  static std::array<RowArray, kPlaces> arrays_of(const Dataset<T>& data);
+  template <class U>
+  const U* room(Place place) const {
+    return reinterpret_cast<const U*>(rooms_[place].data());
+  }
+
+  std::array<AlignedBuffer<std::byte>, kPlaces> rooms_;
 };
 
 }  // namespace chainrule

@@ -28,12 +28,12 @@ def dataset(
     names: tuple[str, str, str] = ("X", "y", "sample_weight"),
 ) -> Dataset:
     """Check features, targets and weights against a model and a loss."""
+    X, y, sample_weight = (_validation.with_own_shape(given) for given in (X, y, sample_weight))
     x = _validation.features(X, model.dtype, model.in_features, names[0])
     targets = loss.targets(y, model.dtype, len(x), model.out_features, names[1])
     weights = _validation.sample_weights(sample_weight, model.dtype, len(x), names[2])
     _validation.require_some_weight(weights, names[2])
-    # Views: whoever has the arrays may set their shapes in place while they are in use.
-    return Dataset(x.view(), targets.view(), None if weights is None else weights.view())
+    return Dataset(x, targets, weights)
 
 
 def given_validation(model: MLP, loss: Loss, validation_data: Any) -> Dataset:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from ._typing import Floats, Labels
 
 
+def with_own_shape(value: Any) -> Any:
+    """View an array: another thread may set the shape of the caller's while it is in use."""
+    return value.view() if type(value) is np.ndarray else value
+
+
 def numeric_array(value: npt.ArrayLike, argument: str) -> npt.NDArray[Any]:
     """View or copy `value` as an array of floats, integers or bools of any layout.
 
@@ -30,7 +35,7 @@ def numeric_array(value: npt.ArrayLike, argument: str) -> npt.NDArray[Any]:
     try:
         is_masked = np.ma.is_masked(value)
         is_sparse = hasattr(value, "tocsr")
-        array = np.asarray(value)
+        array: npt.NDArray[Any] = np.asarray(value).view()  # of what `__array__` keeps, perhaps
         if array.dtype.kind == "O" and array.ndim:
             # Numbers boxed as objects (a table of mixed columns) get their own type back; text
             # stays text and is refused below.

@@ -118,6 +118,32 @@ def test_a_shape_that_another_thread_changes(call, rng):
     assert all(re.search(r"\b(X|y|targets)\b", error) for error in errors)
 
 
+def test_shapes_set_while_other_arguments_are_converted(rng):
+    x, y, weights = rng.normal(size=(60, 3)), rng.normal(size=(60, 2)), rng.uniform(0.5, 1, 60)
+
+    def trained(given, targets, given_weights):
+        model = new_model()
+        settings = {"loss": "mse", "epochs": 2, "batch_size": 16, "validation_fraction": 0.2}
+        model.fit(given, targets, **settings, sample_weight=given_weights)
+        return model
+
+    def flatten(*arrays):
+        for array in arrays:
+            array.shape = (1, array.size)
+
+    expected = trained(x.copy(), y.copy(), weights.copy())
+    given, targets = x.copy(), y.copy()
+    model = trained(
+        given,
+        Converted(targets, lambda: flatten(given)),
+        Converted(weights, lambda: flatten(given, targets)),
+    )
+    assert given.shape == (1, 180)
+    assert targets.shape == (1, 120)
+    assert same_bits(model.parameters, expected.parameters)
+    assert model.history.validation_loss == expected.history.validation_loss
+
+
 def test_shapes_that_a_callback_changes_do_not_reach_the_fit(rng):
     def arrays(n_rows):
         weights = rng.uniform(0.5, 1, n_rows)

@@ -27,7 +27,8 @@ inline constexpr bool kHasAssertions = false;
 
 // For contracts; static, because the variant units include them too.
 
-// Whether two arrays of so many elements share no memory; one that is empty or null shares none.
+// Whether two arrays, with their numbers of elements, share no memory. An empty or null array
+// shares none.
 template <class A, class B>
 static inline bool are_apart(const A* a, int64_t a_size, const B* b, int64_t b_size) {
   if (a == nullptr || b == nullptr || a_size <= 0 || b_size <= 0) return true;
@@ -40,7 +41,7 @@ template <class A>
 static inline bool are_same_or_apart(const A* a, const A* b, int64_t size) {
   return a == b || are_apart(a, size, b, size);
 }
-// Whether an array of so many elements is there; an empty one may be null.
+// Whether an array of `size` elements is not null; an empty array may be null.
 template <class A>
 static inline bool is_there(const A* a, int64_t size) {
   return size == 0 || a != nullptr;

@@ -62,9 +62,9 @@ void dense_parameter_gradients(Context& context, const DenseShape& shape, int64_
                                const T* grad_z, const T* x, T* grad_weight, T* grad_bias,
                                bool continues = false);
 
-// The same for all columns, the work divided among a team, which packs the gradient in `panels`;
-// for layers that packs_gradient names: those of many inputs, whose rows in x lie far apart, and
-// those of products of bf16 terms.
+// The same for all columns, by a team, which packs the gradient in `panels`. Only for layers for
+// which packs_gradient is true: layers with many inputs, whose rows in x lie far apart, and layers
+// with products of bf16 terms.
 template <class T>
 bool packs_gradient(const KernelTable<T>& kernels, const DenseShape& shape);
 template <class T>

@@ -46,7 +46,7 @@ struct Block {
   int64_t row, rows, column, columns, step, steps;
 };
 
-// One panel of C's columns, for some rows and a stretch of k. A is that of the block.
+// Computes one panel of C's columns, for some rows and a stretch of k. `a` starts at the block.
 template <class T>
 void panel_block(Context& context, const Block& block, int64_t k, const Operand<T>& a,
                  const Operand<T>& b, const T* panels, bool packs, const Result<T>& c) {

@@ -5,19 +5,19 @@
 #include <stdexcept>
 
 #include "arrays.hpp"
-#include "network/mlp.hpp"
+#include "network/network.hpp"
 
 namespace chainrule::bindings {
 
 template <class T>
-struct BoundMlp;
+struct BoundNetwork;
 
 // Marks a model as in use while its workspace, gradient or parameters are worked on. Python's lock
 // keeps other threads out; this keeps out a signal handler that interrupts such a call.
 template <class T>
 class InUse {
  public:
-  explicit InUse(BoundMlp<T>& model) : model_(model) {
+  explicit InUse(BoundNetwork<T>& model) : model_(model) {
     if (model.is_in_use) {
       throw std::runtime_error(
           "the model must not be used by a signal handler that interrupts its own training or "
@@ -30,20 +30,22 @@ class InUse {
   InUse& operator=(const InUse&) = delete;
 
  private:
-  BoundMlp<T>& model_;
+  BoundNetwork<T>& model_;
 };
 
 template <class T>
-struct BoundMlp {
-  explicit BoundMlp(Mlp<T> network) : mlp(std::move(network)) {}
+struct BoundNetwork {
+  explicit BoundNetwork(Network<T> made) : network(std::move(made)) {}
 
   // Made when first needed: a network that only predicts needs none.
   AlignedBuffer<T>& gradient_buffer() {
-    gradient.reserve(mlp.parameters().size());
+    gradient.reserve(network.parameters().size());
     return gradient;
   }
 
-  Mlp<T> mlp;
+  Gradient<T> new_gradient() { return {gradient_buffer().data(), network.parameters().size()}; }
+
+  Network<T> network;
   AlignedBuffer<T> gradient;
   Precision precision = Precision::kFull;
   Workspace<T> workspace;

@@ -2,7 +2,7 @@
 #include "arrays.hpp"
 #include "interpreter.hpp"
 #include "kernels/registry.hpp"
-#include "network/initializers.hpp"
+#include "layers/initializers.hpp"
 #include "network/layer_spec.hpp"
 #include "ops/dense.hpp"
 #include "register.hpp"
@@ -215,6 +215,7 @@ NormForward<T> norm_forward_of(CallArrays& arrays, const Array<T>& x_array, cons
   NormForward<T> norm{};
   norm.rows = x.rows;
   norm.columns = x.columns;
+  norm.row_stride = x.columns;
   norm.x = x.data;
   norm.scale = arrays.vector(scale, "scale", x.columns);
   norm.shift = arrays.vector(shift, "shift", x.columns);
@@ -275,6 +276,7 @@ void register_norms(py::module_& module) {
           Array<T> grad_scale = new_vector<T>(grad.columns);
           Array<T> grad_shift = new_vector<T>(grad.columns);
           const NormBackward<T> norm{grad.rows,
+                                     grad.columns,
                                      grad.columns,
                                      grad.data,
                                      z,

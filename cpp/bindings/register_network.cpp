@@ -1,4 +1,4 @@
-// The network, once for float (Mlp32) and once for double (Mlp64).
+// The network, once for float (Network32) and once for double (Network64).
 #include <stdexcept>
 
 #include "arrays.hpp"
@@ -59,25 +59,25 @@ T* write_rows(OptionalArray<T>& array, const char* name, int64_t rows, int64_t c
 
 // The outputs, or None for features that are not finite, if it is to `check`.
 template <class T>
-py::object predict(const BoundMlp<T>& model, const Array<T>& x, int threads, Precision precision,
-                   bool check) {
-  const MatrixView<const T> rows = read_matrix(x, "X", kAnyRows, model.mlp.in_features());
-  Array<T> out({rows.rows, model.mlp.out_features()});
+py::object predict(const BoundNetwork<T>& model, const Array<T>& x, int threads,
+                   Precision precision, bool check) {
+  const MatrixView<const T> rows = read_matrix(x, "X", kAnyRows, model.network.in_features());
+  Array<T> out({rows.rows, model.network.out_features()});
   T* y = write(out);
   Team team;
   const bool is_accepted = compute_interruptible(team, threads, [&] {
     if (check && !team.kernels<T>().all_finite(rows.data, rows.size())) return false;
-    model.mlp.predict(team, rows.data, rows.rows, y, precision);
+    model.network.predict(team, rows.data, rows.rows, y, precision);
     return true;
   });
   return is_accepted ? py::object(std::move(out)) : py::none();
 }
 
 template <class T>
-void register_mlp(py::module_& module, const char* name) {
-  using Model = BoundMlp<T>;
+void register_bound(py::module_& module, const char* name) {
+  using Model = BoundNetwork<T>;
   py::class_<Model>(module, name)
-      .def(py::init([](int64_t in_features, std::vector<LayerSpec> layers, uint64_t seed) {
+      .def(py::init([](int64_t in_features, const std::vector<LayerSpec>& layers, uint64_t seed) {
              Team team;
              double numbers = 0;
              int64_t inputs = in_features;
@@ -87,37 +87,38 @@ void register_mlp(py::module_& module, const char* name) {
              }
              return std::make_unique<Model>(compute_interruptible(
                  team, threads_to_draw(numbers),
-                 [&] { return Mlp<T>(in_features, std::move(layers), seed, team); }));
+                 [&] { return Network<T>(in_features, layers, seed, team); }));
            }),
            "in_features"_a, "layers"_a, "seed"_a)
       .def_property_readonly(
           "parameters",
-          [](py::object self) { return view(self.cast<Model&>().mlp.parameters(), self); })
+          [](py::object self) { return view(self.cast<Model&>().network.parameters(), self); })
       .def_property_readonly(
           "gradient",
           [](py::object self) { return view(self.cast<Model&>().gradient_buffer(), self); })
       .def_property_readonly(
           "running_statistics",
-          [](py::object self) { return view(self.cast<Model&>().mlp.running_statistics(), self); })
+          [](py::object self) { return view(self.cast<Model&>().network.statistics(), self); })
       .def("parameter_blocks",
-           [](const Model& self) { return parameter_blocks(self.mlp.blocks()); })
+           [](const Model& self) { return parameter_blocks(self.network.blocks()); })
       .def(
           "initialize",
           [](Model& self, uint64_t seed) {
             const InUse<T> use(self);
-            const auto size = static_cast<double>(self.mlp.parameters().size());
+            const auto size = static_cast<double>(self.network.parameters().size());
             compute_interruptible(self.team, threads_to_draw(size),
-                                  [&] { self.mlp.initialize(self.team, seed); });
+                                  [&] { self.network.initialize(self.team, seed); });
           },
           "seed"_a)
-      .def_property_readonly("is_ready", [](const Model& self) { return self.mlp.is_ready(); })
+      .def_property_readonly("is_ready", [](const Model& self) { return self.network.is_ready(); })
       .def(
           "standardize",
           [](Model& self, const Array<T>& x) {
-            const MatrixView<const T> rows = read_matrix(x, "X", kAnyRows, self.mlp.in_features());
+            const MatrixView<const T> rows =
+                read_matrix(x, "X", kAnyRows, self.network.in_features());
             const InUse<T> use(self);
             compute_interruptible(self.team, 1, [&] {
-              self.mlp.standardize(self.team, rows.data, rows.rows);
+              self.network.standardize(self.team, rows.data, rows.rows);
               return 0;
             });
           },
@@ -138,7 +139,7 @@ void register_mlp(py::module_& module, const char* name) {
       .def(
           "predict_if_valid",
           [](const Model& self, const py::object& x, int threads) {
-            return self.mlp.is_ready() && is_matrix<T>(x, self.mlp.in_features())
+            return self.network.is_ready() && is_matrix<T>(x, self.network.in_features())
                        ? predict(self, py::reinterpret_borrow<Array<T>>(x), threads, self.precision,
                                  true)
                        : py::none();
@@ -148,23 +149,23 @@ void register_mlp(py::module_& module, const char* name) {
           "forward",
           [](Model& self, const Array<T>& x, bool training, uint64_t step, Array<T> out,
              int threads) {
-            const MatrixView<const T> rows = read_matrix(x, "X", kAnyRows, self.mlp.in_features());
-            const MatrixView<T> y = write_matrix(out, "out", rows.rows, self.mlp.out_features());
+            const MatrixView<const T> rows =
+                read_matrix(x, "X", kAnyRows, self.network.in_features());
+            const MatrixView<T> y =
+                write_matrix(out, "out", rows.rows, self.network.out_features());
             const InUse<T> use(self);
             self.input = x;
             self.input_rows = 0;
             self.workspace.precision = self.precision;
             compute_interruptible(self.team, threads, [&] {
-              self.workspace.reserve(self.team.template kernels<T>(), rows.rows, rows.columns,
-                                     self.mlp.layers(), true);
-              const T* outputs =
-                  self.mlp.forward(self.team, self.workspace, rows.data, rows.rows, training, step);
+              const T* outputs = self.network.forward(self.team, self.workspace, rows.data,
+                                                      rows.rows, training, step);
               if (self.team.interrupt().is_stopped()) return 0;
-              if (training && !self.mlp.batch_statistics_are_finite(self.workspace)) {
+              if (training && !self.network.statistics_are_finite(self.workspace)) {
                 throw std::domain_error("X must give finite batch statistics, got an overflow");
               }
               std::copy_n(outputs, y.size(), y.data);
-              self.mlp.commit_running_statistics(self.workspace, 1);
+              self.network.commit_statistics(self.workspace, 1);
               return 0;
             });
             self.input_rows = rows.rows;
@@ -178,47 +179,50 @@ void register_mlp(py::module_& module, const char* name) {
            })
       .def(
           "backward",
-          [](Model& self, const Array<T>& grad_output, OptionalArray<T> grad_x, int threads) {
+          [](Model& self, const Array<T>& grad_output, OptionalArray<T> grad_x, int64_t shards,
+             int threads) {
             const int64_t rows = self.input_rows;
             const MatrixView<const T> of_outputs =
-                read_matrix(grad_output, "grad_outputs", rows, self.mlp.out_features());
-            T* gx = write_rows(grad_x, "grad_x", rows, self.mlp.in_features());
-            T* gradient = self.gradient_buffer().data();
+                read_matrix(grad_output, "grad_outputs", rows, self.network.out_features());
+            T* gx = write_rows(grad_x, "grad_x", rows, self.network.in_features());
             const InUse<T> use(self);
+            self.workspace.shards = shards;
+            Gradient<T> gradient = self.new_gradient();
             compute_interruptible(self.team, threads, [&] {
               std::copy_n(of_outputs.data, of_outputs.size(), self.workspace.output_gradient());
-              self.mlp.backward(self.team, self.workspace, read(self.input), gx, gradient);
+              self.network.backward(self.team, self.workspace, read(self.input), gx, gradient);
               return 0;
             });
           },
-          "grad_output"_a.noconvert(), "grad_x"_a.noconvert(), "threads"_a)
+          "grad_output"_a.noconvert(), "grad_x"_a.noconvert(), "shards"_a, "threads"_a)
       .def(
           "loss_and_gradient",
           [](Model& self, const Array<T>& x, const py::array& targets, const LossSpec& loss,
              const OptionalArray<T>& sample_weight, const std::string& reduction, double l1,
              double l2, bool penalize_biases, bool training, uint64_t step, OptionalArray<T> grad_x,
-             int threads) {
+             int64_t shards, int threads) {
             CallArrays arrays;
             const MatrixView<const T> rows =
-                arrays.matrix(x, "X", kAnyRows, self.mlp.in_features());
+                arrays.matrix(x, "X", kAnyRows, self.network.in_features());
             const TargetView<T> view = target_view(arrays, loss, targets, "y", sample_weight,
-                                                   rows.rows, self.mlp.out_features());
+                                                   rows.rows, self.network.out_features());
             T* gx = write_rows(grad_x, "grad_x", rows.rows, rows.columns);
-            T* gradient = self.gradient_buffer().data();
             const InUse<T> use(self);
+            Gradient<T> gradient = self.new_gradient();
             Team team;
             Workspace<T> workspace;
             workspace.precision = self.precision;
+            workspace.shards = shards;
             return compute_interruptible(team, threads, [&] {
               const LossFunction<T> function(loss);
-              return self.mlp.loss_and_gradient(
+              return self.network.loss_and_gradient(
                   team, workspace, rows.data, rows.rows, view, function, reduction_of(reduction),
                   {l1, l2, penalize_biases}, training, step, gx, gradient);
             });
           },
           "x"_a.noconvert(), "targets"_a, "loss"_a, "sample_weight"_a.noconvert(), "reduction"_a,
           "l1"_a, "l2"_a, "penalize_biases"_a, "training"_a, "step"_a, "grad_x"_a.noconvert(),
-          "threads"_a);
+          "shards"_a, "threads"_a);
 }
 
 }  // namespace
@@ -240,8 +244,8 @@ void register_network(py::module_& module) {
            }),
            "out_features"_a, "activation"_a, "parameter"_a, "dropout"_a, "norm"_a, "bias"_a,
            "initializer"_a, "standardizes"_a);
-  register_mlp<float>(module, "Mlp32");
-  register_mlp<double>(module, "Mlp64");
+  register_bound<float>(module, "Network32");
+  register_bound<double>(module, "Network64");
 }
 
 }  // namespace chainrule::bindings

@@ -3,7 +3,7 @@
 #include "build_config.hpp"
 #include "interpreter.hpp"
 #include "kernels/registry.hpp"
-#include "network/initializers.hpp"
+#include "layers/initializers.hpp"
 #include "ops/peak.hpp"
 #include "ops/team.hpp"
 #include "register.hpp"

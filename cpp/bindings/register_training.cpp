@@ -46,10 +46,10 @@ void require_values(std::string_view names, const std::vector<double>& values,
 
 template <class T>
 struct BoundTrainer {
-  BoundTrainer(BoundMlp<T>& bound_model, TrainerOptions options)
-      : model(bound_model), loss(options.loss), trainer(bound_model.mlp, std::move(options)) {}
+  BoundTrainer(BoundNetwork<T>& bound_model, TrainerOptions options)
+      : model(bound_model), loss(options.loss), trainer(bound_model.network, std::move(options)) {}
 
-  BoundMlp<T>& model;
+  BoundNetwork<T>& model;
   LossSpec loss;
 
   Trainer<T> trainer;
@@ -75,10 +75,11 @@ template <class T>
 Dataset<T> dataset_of(const BoundTrainer<T>& self, const Array<T>& x, const py::array& targets,
                       const OptionalArray<T>& sample_weight) {
   CallArrays arrays;
-  const MatrixView<const T> rows = arrays.matrix(x, "X", kAnyRows, self.model.mlp.in_features());
+  const MatrixView<const T> rows =
+      arrays.matrix(x, "X", kAnyRows, self.model.network.in_features());
   return {rows.data, rows.rows, rows.columns,
           target_view(arrays, self.loss, targets, "y", sample_weight, rows.rows,
-                      self.model.mlp.out_features())};
+                      self.model.network.out_features())};
 }
 
 // None without L-BFGS, else the pairs and their inverse curvatures, copied.
@@ -86,7 +87,7 @@ template <class T>
 py::object lbfgs_memory(BoundTrainer<T>& self) {
   const Lbfgs<T>* lbfgs = self.trainer.lbfgs();
   if (lbfgs == nullptr) return py::none();
-  const AlignedBuffer<T>& parameters = self.model.mlp.parameters();
+  const AlignedBuffer<T>& parameters = self.model.network.parameters();
   const auto memory = lbfgs->remembered(parameters.data());
   const auto pairs = static_cast<py::ssize_t>(memory.inverse_curvature.size());
   const std::vector<py::ssize_t> shape = {pairs, parameters.size()};
@@ -100,7 +101,7 @@ void set_lbfgs_memory(BoundTrainer<T>& self,
                       const std::tuple<Array<T>, Array<T>, Array<double>>& pairs) {
   const auto& [s, y, inverse_curvature] = pairs;
   if (self.trainer.lbfgs() == nullptr) throw py::value_error("lbfgs_memory is for L-BFGS alone");
-  const int64_t size = self.model.mlp.parameters().size();
+  const int64_t size = self.model.network.parameters().size();
   read_matrix(s, "lbfgs_memory[0]", inverse_curvature.size(), size);
   read_matrix(y, "lbfgs_memory[1]", inverse_curvature.size(), size);
   typename Lbfgs<T>::Memory memory{AlignedBuffer<T>(s.size()), AlignedBuffer<T>(y.size()), {}};
@@ -108,16 +109,17 @@ void set_lbfgs_memory(BoundTrainer<T>& self,
   std::copy_n(read(y), y.size(), memory.y.data());
   memory.inverse_curvature.assign(read(inverse_curvature),
                                   read(inverse_curvature) + inverse_curvature.size());
-  self.trainer.lbfgs()->restore(memory, self.model.mlp.parameters().data());
+  self.trainer.lbfgs()->restore(memory, self.model.network.parameters().data());
 }
 
 template <class T>
 void register_trainer(py::module_& module, const char* name) {
   using Bound = BoundTrainer<T>;
   py::class_<Bound>(module, name)
-      .def(py::init([](BoundMlp<T>& model, const LossSpec& loss, const OptimizerSpec& optimizer,
+      .def(py::init([](BoundNetwork<T>& model, const LossSpec& loss, const OptimizerSpec& optimizer,
                        const ScheduleSpec& schedule, double l1, double l2, bool penalize_biases,
-                       bool divide_penalties, double clip_norm, double clip_value, uint64_t seed) {
+                       bool divide_penalties, double clip_norm, double clip_value, uint64_t seed,
+                       int64_t shards) {
              const FlushToZero flush;
              return std::make_unique<Bound>(model, TrainerOptions{loss,
                                                                   optimizer,
@@ -126,10 +128,12 @@ void register_trainer(py::module_& module, const char* name) {
                                                                   divide_penalties,
                                                                   clip_norm,
                                                                   clip_value,
-                                                                  seed});
+                                                                  seed,
+                                                                  shards});
            }),
            "model"_a, "loss"_a, "optimizer"_a, "schedule"_a, "l1"_a, "l2"_a, "penalize_biases"_a,
-           "divide_penalties"_a, "clip_norm"_a, "clip_value"_a, "seed"_a, py::keep_alive<1, 2>())
+           "divide_penalties"_a, "clip_norm"_a, "clip_value"_a, "seed"_a, "shards"_a,
+           py::keep_alive<1, 2>())
       .def_property(
           "threads", [](const Bound& self) { return self.trainer.threads; },
           [](Bound& self, int threads) { self.trainer.threads = threads; })

@@ -187,7 +187,7 @@ class ParameterBlock(TypedDict):
     offset: int  # into the flat buffer
     shape: tuple[int, ...]
 
-class _Mlp:
+class _Network:
     def __init__(self, in_features: int, layers: Sequence[LayerSpec], seed: int) -> None: ...
     @property
     def parameters(self) -> Floats: ...  # flat, a writable view
@@ -216,7 +216,7 @@ class _Mlp:
 
     def forget_forward(self) -> None: ...  # lets go of its x
     def backward(
-        self, grad_output: Floats, grad_x: Floats | None, threads: int
+        self, grad_output: Floats, grad_x: Floats | None, shards: int, threads: int
     ) -> None: ...  # writes gradient
     def loss_and_gradient(
         self,
@@ -231,11 +231,12 @@ class _Mlp:
         training: bool,
         step: int,
         grad_x: Floats | None,
+        shards: int,  # 0: as many as are fastest
         threads: int,
     ) -> float: ...  # writes gradient; changes neither parameters nor running statistics
 
-class Mlp32(_Mlp): ...
-class Mlp64(_Mlp): ...
+class Network32(_Network): ...
+class Network64(_Network): ...
 
 # --- training ------------------------------------------------------------------------------------
 
@@ -254,7 +255,7 @@ Status: TypeAlias = Literal[
 class _Trainer:
     def __init__(
         self,
-        model: _Mlp,
+        model: _Network,
         loss: LossSpec,
         optimizer: OptimizerSpec,
         schedule: ScheduleSpec,
@@ -265,6 +266,7 @@ class _Trainer:
         clip_norm: float,  # 0: none
         clip_value: float,  # 0: none
         seed: int,
+        shards: int,  # of a batch; 0: as many as are fastest
     ) -> None: ...
 
     epoch: int  # epochs completed

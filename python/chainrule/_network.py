@@ -50,10 +50,10 @@ class Network:
                 f"layers must have fewer than 2**63 bytes of parameters, got {widths}, "
                 f"which make {self.n_parameters} parameters"
             )
-        kind = _core.Mlp32 if dtype == np.float32 else _core.Mlp64
+        kind = _core.Network32 if dtype == np.float32 else _core.Network64
         first, *others = layers
         specs = [first.spec(input_layer is not None), *(layer.spec() for layer in others)]
-        self._network: _core._Mlp = kind(in_features, specs, seed)
+        self._network: _core._Network = kind(in_features, specs, seed)
         self._network.precision = precision
         self._lock = TrainingLock()
         self._mixes_rows = any(layer.norm == "batch" for layer in layers)
@@ -366,7 +366,7 @@ class Network:
                     f"as forward returned, got shape {gradient.shape}"
                 )
             grad_x: Floats = np.empty((n_rows, self.in_features), self.dtype)
-            self._network.backward(gradient, grad_x, n_threads)
+            self._network.backward(gradient, grad_x, 0, n_threads)
             self._forwards = 0
         return grad_x
 
@@ -531,6 +531,7 @@ class Network:
             training,
             step,
             out,
+            0,
             n_threads,
         )
         return value, out

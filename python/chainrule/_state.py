@@ -48,6 +48,7 @@ class TrainingState:
             settings.clip_norm or 0.0,
             settings.clip_value or 0.0,
             settings.seed,
+            0,
         )
         self.core.precision = settings.precision
         self.core.threads = threads

@@ -15,7 +15,7 @@
 #include "base/flush_to_zero.hpp"
 #include "hashing.hpp"
 #include "kernels/registry.hpp"
-#include "network/initializers.hpp"
+#include "layers/initializers.hpp"
 #include "ops/dense.hpp"
 #include "training/trainer.hpp"
 
@@ -220,13 +220,13 @@ void print_special_norms() {
       std::vector<T> mean(kColumns), variance(kColumns), normalized = input, inverse(kRows), y = x,
                                                          grad_x = x, grad_scale(kColumns),
                                                          grad_shift(kColumns);
-      const NormForward<T> forward{
-          kRows,       kColumns,        input.data(),      scale.data(),   scale.data(), T(1e-5),
-          mean.data(), variance.data(), normalized.data(), inverse.data(), y.data()};
+      const NormForward<T> forward{kRows,           kColumns,          kColumns,       input.data(),
+                                   scale.data(),    scale.data(),      T(1e-5),        mean.data(),
+                                   variance.data(), normalized.data(), inverse.data(), y.data()};
       const NormBackward<T> backward{
-          kRows,        kColumns,      bad.data(),        normalized.data(), inverse.data(),
-          scale.data(), grad_x.data(), grad_scale.data(), grad_shift.data(), false,
-          false};
+          kRows,          kColumns,     kColumns,      bad.data(),        normalized.data(),
+          inverse.data(), scale.data(), grad_x.data(), grad_scale.data(), grad_shift.data(),
+          false,          false};
       if (is_batch) {
         kernels.batch_norm_statistics(forward);
         kernels.batch_norm_predict(forward);
@@ -308,10 +308,10 @@ void print_training(const std::string& name, const OptimizerSpec& optimizer, dou
   };
   LayerSpec first = hidden(size.width, Activation::gelu, Norm::kLayer);
   first.standardizes = size.standardizes;
-  Mlp<T> model(kInputs,
-               {first, hidden(size.width * 24 / 37, Activation::relu, second_norm),
-                hidden(17, Activation::mish, Norm::kNone), LayerSpec{kClasses}},
-               11);
+  Network<T> model(kInputs,
+                   {first, hidden(size.width * 24 / 37, Activation::relu, second_norm),
+                    hidden(17, Activation::mish, Norm::kNone), LayerSpec{kClasses}},
+                   11);
   if (size.standardizes) {
     Team team;
     team.begin(1);
@@ -336,7 +336,7 @@ void print_training(const std::string& name, const OptimizerSpec& optimizer, dou
     if (result.status == RunStatus::kEpochEnd) trainer.finish_epoch();
   }
   hash.add(model.parameters().data(), model.parameters().size());
-  hash.add(model.running_statistics().data(), model.running_statistics().size());
+  hash.add(model.statistics().data(), model.statistics().size());
   hash.print(label<T>("training", name));
 }
 

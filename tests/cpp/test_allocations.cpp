@@ -76,7 +76,7 @@ using chainrule::Dataset;
 using chainrule::Initializer;
 using chainrule::LayerSpec;
 using chainrule::Loss;
-using chainrule::Mlp;
+using chainrule::Network;
 using chainrule::Norm;
 using chainrule::Optimizer;
 using chainrule::OptimizerSpec;
@@ -155,7 +155,7 @@ void run_steps(Trainer<T>& trainer, int64_t steps) {
 }
 
 template <class T>
-void standardize(Mlp<T>& model, const Data<T>& data) {
+void standardize(Network<T>& model, const Data<T>& data) {
   chainrule::Team team;
   team.begin(1);
   model.standardize(team, data.x.data(), kRows);
@@ -167,7 +167,7 @@ void check_steady_steps(bool shuffles) {
   for (const chainrule::Variant* variant : chainrule::supported_variants()) {
     chainrule::set_active_variant(variant->name);
     for (const Setting& setting : settings()) {
-      Mlp<T> model(kInputs, layers(has_step(setting.optimizer)), 0);
+      Network<T> model(kInputs, layers(has_step(setting.optimizer)), 0);
       standardize(model, data);
       Trainer<T> trainer(model, options_of(setting.optimizer));
       trainer.bind(data.dataset(), kBatchSize, shuffles, 100);
@@ -212,7 +212,7 @@ TEST_CASE("steady steps on batches that go through in groups or parts allocate n
     LayerSpec hidden{width};
     hidden.norm = Norm::kLayer;
     hidden.dropout = 0.2;
-    Mlp<float> model(kInputs, {hidden, hidden, LayerSpec{kOutputs}}, 0);
+    Network<float> model(kInputs, {hidden, hidden, LayerSpec{kOutputs}}, 0);
     Trainer<float> trainer(model, options_of(settings()[3].optimizer));
     trainer.set_precision(precision);
     trainer.bind({x.data(), kLargeRows, kInputs, {y.data(), kOutputs, nullptr, weights.data()}},
@@ -231,7 +231,7 @@ TEST_CASE("steady steps on batches that go through in groups or parts allocate n
 TEST_CASE("a single step on a batch no larger than one before allocates nothing") {
   const Data<float> data;
   const Dataset<float> all = data.dataset();
-  Mlp<float> model(kInputs, layers(true), 0);
+  Network<float> model(kInputs, layers(true), 0);
   standardize(model, data);
   Trainer<float> trainer(model, options_of(settings()[3].optimizer));
   trainer.step({all.x, 20, all.targets});

@@ -20,7 +20,7 @@ using chainrule::Activation;
 using chainrule::Dataset;
 using chainrule::LayerSpec;
 using chainrule::Loss;
-using chainrule::Mlp;
+using chainrule::Network;
 using chainrule::Norm;
 using chainrule::Optimizer;
 using chainrule::OptimizerSpec;
@@ -65,7 +65,7 @@ struct Data {
 // The parameters after some epochs, then what the network predicts.
 template <class T>
 std::vector<T> trained(const Data<T>& data, const OptimizerSpec& optimizer, int threads) {
-  Mlp<T> model(kInputs, layers(has_step(optimizer)), 0);
+  Network<T> model(kInputs, layers(has_step(optimizer)), 0);
   TrainerOptions options;
   options.loss.loss = Loss::mse;
   options.optimizer = optimizer;
@@ -125,7 +125,7 @@ std::vector<T> classified(int threads, int64_t batch_size, bool has_weights, int
   first.norm = Norm::kLayer;
   first.dropout = 0.2;
   second.activation = Activation::relu;
-  Mlp<T> model(inputs, {first, second, LayerSpec{kClasses}}, 1);
+  Network<T> model(inputs, {first, second, LayerSpec{kClasses}}, 1);
   const int64_t rows = 2 * batch_size + 17;
   const std::vector<T> x = uniform<T>(rows * inputs, 3);
   std::vector<int32_t> labels(static_cast<size_t>(rows));
@@ -201,7 +201,7 @@ TEST_CASE("trainings side by side share the pool and no more") {
 }
 
 TEST_CASE("predictions side by side on one network are those of one thread") {
-  Mlp<float> model(kInputs, layers(false), 0);
+  Network<float> model(kInputs, layers(false), 0);
   const Data<float> data;
   const auto predicted = [&](int count) {
     std::vector<float> outputs(static_cast<size_t>(kRows * kOutputs));
@@ -253,19 +253,19 @@ TEST_CASE("forward and backward may run on different variants") {
     for (const std::string& second : fused_variants()) {
       std::vector<float> gradients[2];
       for (const bool changes : {false, true}) {
-        Mlp<float> model(kInputs, layers(false), 0);
+        Network<float> model(kInputs, layers(false), 0);
         chainrule::Workspace<float> workspace;
         Team team;
         chainrule::set_active_variant(first);
         team.begin(1);
-        workspace.reserve(team.kernels<float>(), kRows, kInputs, model.layers(), true);
         model.forward(team, workspace, data.x.data(), kRows, true, 0);
         if (changes) chainrule::set_active_variant(second);
         team.begin(1);
         std::copy_n(data.y.data(), kRows * kOutputs, workspace.output_gradient());
         std::vector<float>& gradient = gradients[changes ? 1 : 0];
         gradient.resize(static_cast<size_t>(model.parameters().size()));
-        model.backward(team, workspace, data.x.data(), nullptr, gradient.data());
+        chainrule::Gradient<float> total(gradient.data(), model.parameters().size());
+        model.backward(team, workspace, data.x.data(), nullptr, total);
       }
       CHECK(same_bits(gradients[0], gradients[1]));
     }

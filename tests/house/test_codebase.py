@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "chainrule"
 CPP = ROOT / "cpp"
 # An arrow only points down: from a layer to those before it.
-LAYERS = ["base", "simd", "kernels", "ops", "network", "training", "bindings"]
+LAYERS = ["base", "simd", "kernels", "ops", "layers", "network", "training", "bindings"]
 SOURCES = sorted(
     path
     for folder in ("cpp", "python", "tests", "benchmarks", "docs")
@@ -147,7 +147,7 @@ def test_the_oldest_packages_are_tested():
 
 STUB = ast.parse((PACKAGE / "_core.pyi").read_text(encoding="utf-8"))
 # Classes of the stub that are for type checkers alone: dictionaries and common bases.
-ONLY_IN_STUB = {"ActivationInfo", "LossInfo", "ParameterBlock", "_Mlp", "_Trainer"}
+ONLY_IN_STUB = {"ActivationInfo", "LossInfo", "ParameterBlock", "_Network", "_Trainer"}
 
 
 def stub_classes():

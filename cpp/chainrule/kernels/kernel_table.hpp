@@ -96,7 +96,7 @@ struct OptimizerKernels {
 
 template <class T>
 struct NormForward {
-  int64_t rows, columns;
+  int64_t rows, columns, row_stride;  // matrices; batch norm may be given some of the columns
   const T* x;
   const T *scale, *shift;  // (columns)
   T epsilon;
@@ -108,7 +108,7 @@ struct NormForward {
 
 template <class T>
 struct NormBackward {
-  int64_t rows, columns;
+  int64_t rows, columns, row_stride;
   const T *grad_y, *normalized, *inverse_deviation, *scale;
   T* grad_x;  // may be grad_y
   T *grad_scale, *grad_shift;

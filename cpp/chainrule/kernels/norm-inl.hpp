@@ -20,7 +20,7 @@ CHAINRULE_INLINE Vec<T> inverse_root(Vec<T> variance, T epsilon) {
 
 template <class T>
 CHAINRULE_INLINE void assert_normalizes(const NormForward<T>& n) {
-  CHAINRULE_ASSERT(n.rows >= 0 && n.columns >= 0);
+  CHAINRULE_ASSERT(n.rows >= 0 && 0 <= n.columns && n.columns <= n.row_stride);
   CHAINRULE_ASSERT(is_there(n.x, n.rows * n.columns) && is_there(n.y, n.rows * n.columns));
   CHAINRULE_ASSERT(are_same_or_apart(n.x, static_cast<const T*>(n.normalized), n.rows * n.columns));
   CHAINRULE_ASSERT(are_apart(n.y, n.rows * n.columns, n.normalized, n.rows * n.columns));
@@ -28,7 +28,7 @@ CHAINRULE_INLINE void assert_normalizes(const NormForward<T>& n) {
 
 template <class T>
 CHAINRULE_INLINE void assert_differentiates(const NormBackward<T>& n) {
-  CHAINRULE_ASSERT(n.rows >= 0 && n.columns >= 0);
+  CHAINRULE_ASSERT(n.rows >= 0 && 0 <= n.columns && n.columns <= n.row_stride);
   CHAINRULE_ASSERT(is_there(n.grad_y, n.rows * n.columns) &&
                    is_there(n.normalized, n.rows * n.columns));
   CHAINRULE_ASSERT(
@@ -42,10 +42,10 @@ void layer_norm_forward(const NormForward<T>& n) {
   CHAINRULE_ASSERT(is_there(n.inverse_deviation, n.rows));
   const T count = static_cast<T>(n.columns);
   for (int64_t r = 0; r < n.rows; ++r) {
-    const T* x = n.x + r * n.columns;
+    const T* x = n.x + r * n.row_stride;
     const T mean =
         row_sum<T>(n.columns, [&](int64_t j, auto lanes) { return lanes.load(x + j); }) / count;
-    T* centered = n.normalized + r * n.columns;
+    T* centered = n.normalized + r * n.row_stride;
     for_vectors<T>(n.columns, [&](int64_t j, auto lanes) {
       lanes.store(centered + j, lanes.load(x + j) - Vec<T>::broadcast(mean));
     });
@@ -57,7 +57,7 @@ void layer_norm_forward(const NormForward<T>& n) {
                        count;
     const T inverse = on_scalar<T>([&](Vec<T> v) { return inverse_root(v, n.epsilon); }, variance);
     n.inverse_deviation[r] = inverse;
-    T* y = n.y + r * n.columns;
+    T* y = n.y + r * n.row_stride;
     for_vectors<T>(n.columns, [&](int64_t j, auto lanes) {
       const Vec<T> normalized = lanes.load(centered + j) * Vec<T>::broadcast(inverse);
       lanes.store(centered + j, normalized);
@@ -75,8 +75,8 @@ void norm_parameter_gradients(const NormBackward<T>& n) {
     Vec<T> scale = n.accumulate ? lanes.load(n.grad_scale + j) : Vec<T>::zero();
     Vec<T> shift = n.accumulate ? lanes.load(n.grad_shift + j) : Vec<T>::zero();
     for (int64_t r = 0; r < n.rows; ++r) {
-      const Vec<T> g = lanes.load(n.grad_y + r * n.columns + j);
-      scale = fma(g, lanes.load(n.normalized + r * n.columns + j), scale);
+      const Vec<T> g = lanes.load(n.grad_y + r * n.row_stride + j);
+      scale = fma(g, lanes.load(n.normalized + r * n.row_stride + j), scale);
       shift = shift + g;
     }
     lanes.store(n.grad_scale + j, scale);
@@ -90,8 +90,8 @@ void layer_norm_backward(const NormBackward<T>& n) {
   CHAINRULE_ASSERT(is_there(n.grad_x, n.rows * n.columns));
   const T count = static_cast<T>(n.columns);
   for (int64_t r = 0; r < n.rows; ++r) {
-    const T* grad_y = n.grad_y + r * n.columns;
-    const T* normalized = n.normalized + r * n.columns;
+    const T* grad_y = n.grad_y + r * n.row_stride;
+    const T* normalized = n.normalized + r * n.row_stride;
     const auto g = [&](int64_t j, auto lanes) {
       return lanes.load(grad_y + j) * lanes.load(n.scale + j);
     };
@@ -103,7 +103,7 @@ void layer_norm_backward(const NormBackward<T>& n) {
                                      }) /
                           count);
     const Vec<T> inverse = Vec<T>::broadcast(n.inverse_deviation[r]);
-    T* grad_x = n.grad_x + r * n.columns;
+    T* grad_x = n.grad_x + r * n.row_stride;
     for_vectors<T>(n.columns, [&](int64_t j, auto lanes) {
       lanes.store(grad_x + j, inverse * (g(j, lanes) - mean - lanes.load(normalized + j) * slope));
     });
@@ -112,18 +112,19 @@ void layer_norm_backward(const NormBackward<T>& n) {
 
 template <class T>
 void batch_norm_statistics(const NormForward<T>& n) {
-  CHAINRULE_ASSERT(n.rows >= 0 && n.columns >= 0 && is_there(n.x, n.rows * n.columns));
+  CHAINRULE_ASSERT(n.rows >= 0 && 0 <= n.columns && n.columns <= n.row_stride &&
+                   is_there(n.x, n.rows * n.columns));
   CHAINRULE_ASSERT(is_there(n.mean, n.columns) && is_there(n.variance, n.columns) &&
                    is_there(n.inverse_deviation, n.columns));
   if (n.rows == 0) return;
   const Vec<T> count = Vec<T>::broadcast(static_cast<T>(n.rows));
   for_vectors<T>(n.columns, [&](int64_t j, auto lanes) {
     Vec<T> sum = Vec<T>::zero();
-    for (int64_t r = 0; r < n.rows; ++r) sum = sum + lanes.load(n.x + r * n.columns + j);
+    for (int64_t r = 0; r < n.rows; ++r) sum = sum + lanes.load(n.x + r * n.row_stride + j);
     const Vec<T> mean = sum / count;
     Vec<T> squares = Vec<T>::zero();
     for (int64_t r = 0; r < n.rows; ++r) {
-      const Vec<T> d = lanes.load(n.x + r * n.columns + j) - mean;
+      const Vec<T> d = lanes.load(n.x + r * n.row_stride + j) - mean;
       squares = fma(d, d, squares);
     }
     const Vec<T> variance = squares / count;
@@ -146,7 +147,7 @@ void batch_norm_backward(const NormBackward<T>& n) {
     const Vec<T> mean = n.fixed_statistics ? zero : lanes.load(n.grad_shift + j) / count;
     const Vec<T> slope = n.fixed_statistics ? zero : lanes.load(n.grad_scale + j) / count;
     for (int64_t r = 0; r < n.rows; ++r) {
-      const int64_t i = r * n.columns + j;
+      const int64_t i = r * n.row_stride + j;
       lanes.store(n.grad_x + i, factor * (lanes.load(n.grad_y + i) - mean -
                                           lanes.load(n.normalized + i) * slope));
     }
@@ -163,7 +164,7 @@ void batch_norm_predict(const NormForward<T>& n) {
     const Vec<T> scale = lanes.load(n.scale + j), shift = lanes.load(n.shift + j);
     if (n.inverse_deviation != nullptr) lanes.store(n.inverse_deviation + j, inverse);
     for (int64_t r = 0; r < n.rows; ++r) {
-      const int64_t i = r * n.columns + j;
+      const int64_t i = r * n.row_stride + j;
       const Vec<T> normalized = (lanes.load(n.x + i) - mean) * inverse;
       if (n.normalized != nullptr) lanes.store(n.normalized + i, normalized);
       lanes.store(n.y + i, fma(normalized, scale, shift));

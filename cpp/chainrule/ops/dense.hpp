@@ -28,14 +28,6 @@ struct Weight {
   const PackedOperand<T>* transposed_panels = nullptr;  // for dense_input_gradient
 };
 
-// A network's or a layer's weights of more bytes, or a layer's gradient, are packed piece by piece
-// where they are used; but weights that are bf16 terms never, for which packing is more work.
-inline constexpr int64_t kMaxPanelBytes = int64_t{48} << 20;
-
-inline bool has_room_for_panels(Precision precision, int64_t bytes) {
-  return precision != Precision::kFull || bytes <= kMaxPanelBytes;
-}
-
 // Whether dense_forward gains from a packed weight; dense_input_gradient always does.
 template <class T>
 bool gains_from_panels(const KernelTable<T>& kernels, const DenseShape& shape);

@@ -13,6 +13,14 @@
 
 namespace chainrule {
 
+// A network's or a layer's weights of more bytes, or a layer's gradient, are packed piece by piece
+// where they are used; but weights that are bf16 terms never, for which packing is more work.
+inline constexpr int64_t kMaxPanelBytes = int64_t{48} << 20;
+
+inline bool has_room_for_panels(Precision precision, int64_t bytes) {
+  return precision != Precision::kFull || bytes <= kMaxPanelBytes;
+}
+
 // How many panels the columns of a right operand form; the last one may be partly filled.
 template <class T>
 int64_t panel_count(const KernelTable<T>& kernels, int64_t columns) {

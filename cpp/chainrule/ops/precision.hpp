@@ -1,5 +1,5 @@
 // In which precision products of matrices are computed. Chosen by the user, resolved for
-// each layer by network/mlp.hpp, obeyed by ops/product.cpp.
+// each layer by layers/layer.hpp, obeyed by ops/product.cpp.
 #pragma once
 
 #include <algorithm>

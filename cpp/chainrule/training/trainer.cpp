@@ -55,15 +55,16 @@ bool has_loss(RunStatus status) {
 }  // namespace
 
 template <class T>
-Trainer<T>::Trainer(Mlp<T>& model, TrainerOptions options)
-    : model_(model),
+Trainer<T>::Trainer(Network<T>& network, TrainerOptions options)
+    : network_(network),
       options_(std::move(options)),
       loss_(options_.loss),
       stepper_(options_.optimizer),
-      gradient_(model.parameters().size()) {
-  const int64_t size = model.parameters().size();
+      gradient_(nullptr, network.parameters().size()) {
+  workspace_.shards = options_.shards;
+  const int64_t size = network.parameters().size();
   const int64_t most = piece_size(size);
-  for (const ParameterBlock& block : model.blocks()) {
+  for (const ParameterBlock& block : network.blocks()) {
     for (int64_t done = 0; done < block.size(); done += most) {
       pieces_.push_back({block.offset + done, std::min(most, block.size() - done),
                          options_.penalty.applies_to(block)});
@@ -76,7 +77,11 @@ Trainer<T>::Trainer(Mlp<T>& model, TrainerOptions options)
     states_[i] = AlignedBuffer<T>(size);
     std::fill_n(states_[i].data(), size, static_cast<T>(states[i].start));
   }
-  if (!has_step(options_.optimizer)) {
+  if (has_step(options_.optimizer)) {
+    own_gradient_ = AlignedBuffer<T>(size);
+    gradient_.redirect(own_gradient_.data());
+  } else {
+    start_ = AlignedBuffer<T>(size);
     const std::vector<double>& v = options_.optimizer.values;
     lbfgs_ = std::make_unique<Lbfgs<T>>(size, static_cast<int64_t>(v[0]), v[1],
                                         static_cast<int64_t>(v[2]));
@@ -107,13 +112,14 @@ void Trainer<T>::bind(const Dataset<T>& data, int64_t batch_size, bool shuffles,
   total_steps_ = checked_product(steps_per_epoch_, total_epochs);
   if (lbfgs_) lbfgs_->forget_value();
   const int64_t last = data.rows - (steps_per_epoch_ - 1) * batch_size_;
-  const int64_t rows = model_.workspace_rows(workspace_.precision, std::max(batch_size_, last));
+  const int64_t rows = std::max(network_.walk(workspace_, batch_size_).kept_rows(),
+                                network_.walk(workspace_, last).kept_rows());
   if (shuffles_) {
     order_.resize(static_cast<size_t>(data.rows));
     gatherer_.reserve(data, rows);
   }
   team_.begin(threads);
-  workspace_.reserve(team_.kernels<T>(), rows, model_.in_features(), model_.layers(), true);
+  network_.reserve(workspace_, rows);
 }
 
 template <class T>
@@ -144,7 +150,7 @@ RunResult Trainer<T>::run(int64_t max_steps) {
       gatherer_.copy(data_, order, range, to);
     };
     const LossScale scale =
-        loss_.scale(rows, model_.out_features(), shuffles_ ? data_.targets : batch.targets,
+        loss_.scale(rows, network_.out_features(), shuffles_ ? data_.targets : batch.targets,
                     Reduction::kMean, order);
     LossValue loss{};
     double penalty = 0;
@@ -179,7 +185,7 @@ RunResult Trainer<T>::step(const Batch<T>& batch) {
   if (lbfgs_) lbfgs_->forget_value();
   whole_batch_ = std::max(whole_batch_, batch.rows);
   const LossScale scale =
-      loss_.scale(batch.rows, model_.out_features(), batch.targets, Reduction::kMean);
+      loss_.scale(batch.rows, network_.out_features(), batch.targets, Reduction::kMean);
   result.status = take_step(batch, scale, {}, value, penalty);
   if (has_loss(result.status)) {
     result.steps = result.status == RunStatus::kRunning ? 1 : 0;
@@ -194,25 +200,23 @@ template <class T>
 RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, const Fetch& fetch,
                                 LossValue& loss, double& penalty) {
   if (lbfgs_) return take_lbfgs_step(batch, scale, loss);
-  loss = model_.differentiate(team_, workspace_,
-                              {batch.x, batch.rows, batch.targets, loss_, scale, true,
-                               static_cast<uint64_t>(step_count), nullptr, fetch},
-                              gradient_.data());
+  loss = network_.differentiate(team_, workspace_,
+                                {batch.x, batch.rows, batch.targets, loss_, scale, true,
+                                 static_cast<uint64_t>(step_count), nullptr, fetch},
+                                gradient_);
   if (team_.interrupt().stop_requested()) return RunStatus::kInterrupted;
   if (!std::isfinite(loss.value)) return RunStatus::kLoss;
-  if (!model_.batch_statistics_are_finite(workspace_)) return RunStatus::kStatistics;
+  if (!network_.statistics_are_finite(workspace_)) return RunStatus::kStatistics;
 
   GradientSummary summary = finish_gradient(loss.weight);
   loss.value = one_nan(loss.value + summary.penalty);
   if (!std::isfinite(loss.value)) return RunStatus::kLoss;
   if (!summary.is_small) {
-    if (!team_.kernels<T>().all_finite(gradient_.data(), gradient_.size())) {
-      return RunStatus::kGradient;
-    }
+    const T* gradient = gradient_.data();
+    if (!team_.kernels<T>().all_finite(gradient, gradient_.size())) return RunStatus::kGradient;
     summary.sum_of_squares = 0;  // the squares may have left the range of T
     for (int64_t i = 0; i < gradient_.size(); ++i) {
-      summary.sum_of_squares +=
-          static_cast<double>(gradient_[i]) * static_cast<double>(gradient_[i]);
+      summary.sum_of_squares += static_cast<double>(gradient[i]) * static_cast<double>(gradient[i]);
     }
   }
   double gradient_scale = 1;
@@ -222,8 +226,8 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, c
   learning_rate_ = scheduled_rate();
   const RunStatus status = update(gradient_scale, summary.is_small && hyperparameters_are_tame());
   if (status == RunStatus::kRunning) {
-    model_.commit_running_statistics(
-        workspace_, static_cast<double>(batch.rows) / static_cast<double>(whole_batch_));
+    network_.commit_statistics(workspace_,
+                               static_cast<double>(batch.rows) / static_cast<double>(whole_batch_));
     ++step_count;
     penalty = summary.penalty;
   }
@@ -233,7 +237,7 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, c
 // Multiply-adds of steps over `rows` rows: three products per layer.
 template <class T>
 int64_t Trainer<T>::work(int64_t rows) const {
-  return 3 * rows * model_.parameters().size();
+  return 3 * rows * network_.parameters().size();
 }
 
 template <class T>
@@ -268,17 +272,16 @@ Penalty Trainer<T>::penalty_of(double batch_weight) const {
 template <class T>
 GradientSummary Trainer<T>::finish_gradient(double batch_weight) {
   const Penalty penalty = penalty_of(batch_weight);
-  team_.run_whole(static_cast<int64_t>(pieces_.size()), gradient_.size() * kElementWork,
-                  [&](Context& context, int64_t index) {
-                    const Piece& piece = pieces_[static_cast<size_t>(index)];
-                    model_.add_group_gradients(context.kernels<T>(), workspace_, piece.offset,
-                                               piece.size, gradient_.data());
-                    summaries_[static_cast<size_t>(index)] = context.kernels<T>().finish_gradient(
-                        gradient_.data() + piece.offset, model_.parameters().data() + piece.offset,
-                        piece.size, piece.is_penalized ? static_cast<T>(penalty.l1) : T{0},
-                        piece.is_penalized ? static_cast<T>(penalty.l2) : T{0}, kSmallGradient<T>,
-                        options_.clip_norm > 0);
-                  });
+  gradient_.for_pieces(team_, pieces_, gradient_.size() * kElementWork,
+                       [&](Context& context, int64_t index, T* values) {
+                         const Piece& piece = pieces_[static_cast<size_t>(index)];
+                         summaries_[static_cast<size_t>(index)] =
+                             context.kernels<T>().finish_gradient(
+                                 values, network_.parameters().data() + piece.offset, piece.size,
+                                 piece.is_penalized ? static_cast<T>(penalty.l1) : T{0},
+                                 piece.is_penalized ? static_cast<T>(penalty.l2) : T{0},
+                                 kSmallGradient<T>, options_.clip_norm > 0);
+                       });
   GradientSummary total{0, 0, true};
   for (const GradientSummary& summary : summaries_) {
     total.sum_of_squares += summary.sum_of_squares;
@@ -294,7 +297,7 @@ void Trainer<T>::apply_optimizer() {
   team_.run_whole(static_cast<int64_t>(pieces_.size()), gradient_.size() * 4 * kElementWork,
                   [&](Context&, int64_t index) {
                     const Piece& piece = pieces_[static_cast<size_t>(index)];
-                    OptimizerSlice<T> slice{model_.parameters().data() + piece.offset,
+                    OptimizerSlice<T> slice{network_.parameters().data() + piece.offset,
                                             gradient_.data() + piece.offset,
                                             {},
                                             piece.size,
@@ -315,16 +318,16 @@ RunStatus Trainer<T>::update(double gradient_scale, bool is_bounded) {
     return RunStatus::kRunning;
   }
   // The update may leave the range of T: keep a copy to go back to.
-  AlignedBuffer<T> parameters = model_.parameters();
+  AlignedBuffer<T> parameters = network_.parameters();
   std::array<AlignedBuffer<T>, 3> states = states_;
   apply_optimizer();
   const KernelTable<T>& kernels = team_.kernels<T>();
-  bool is_finite = kernels.all_finite(model_.parameters().data(), parameters.size());
+  bool is_finite = kernels.all_finite(network_.parameters().data(), parameters.size());
   for (const AlignedBuffer<T>& state : states_) {
     is_finite = is_finite && kernels.all_finite(state.data(), state.size());
   }
   if (is_finite) return RunStatus::kRunning;
-  std::copy_n(parameters.data(), parameters.size(), model_.parameters().data());
+  std::copy_n(parameters.data(), parameters.size(), network_.parameters().data());
   for (size_t i = 0; i < states.size(); ++i) {
     std::copy_n(states[i].data(), states[i].size(), states_[i].data());
   }
@@ -340,13 +343,14 @@ class Trainer<T>::FullBatchObjective final : public Lbfgs<T>::Objective {
 
   double evaluate(const T* parameters, T* gradient) override {
     ++t_.evaluations;
-    AlignedBuffer<T>& own = t_.model_.parameters();
+    AlignedBuffer<T>& own = t_.network_.parameters();
     if (parameters != own.data()) std::copy_n(parameters, own.size(), own.data());
-    const double value = t_.model_.loss_and_gradient(
+    t_.gradient_.redirect(gradient);
+    const double value = t_.network_.loss_and_gradient(
         t_.team_, t_.workspace_, batch_.x, batch_.rows, batch_.targets, t_.loss_, Reduction::kMean,
-        penalty_, true, static_cast<uint64_t>(t_.step_count), nullptr, gradient);
+        penalty_, true, static_cast<uint64_t>(t_.step_count), nullptr, t_.gradient_);
     // A point that batch norm cannot hold is no point to go to.
-    return t_.model_.batch_statistics_are_finite(t_.workspace_)
+    return t_.network_.statistics_are_finite(t_.workspace_)
                ? value
                : std::numeric_limits<double>::quiet_NaN();
   }
@@ -364,16 +368,16 @@ RunStatus Trainer<T>::take_lbfgs_step(const Batch<T>& batch, const LossScale& sc
   using Outcome = typename Lbfgs<T>::Outcome;
   learning_rate_ = scheduled_rate();
   FullBatchObjective objective(*this, batch, penalty_of(scale.weight));
-  // The line search tries points in the model's own buffer; the start is kept in the gradient's.
-  std::copy_n(model_.parameters().data(), gradient_.size(), gradient_.data());
+  // The line search tries points in the network's own buffer.
+  std::copy_n(network_.parameters().data(), start_.size(), start_.data());
   double value = 0;
   const Outcome outcome =
-      lbfgs_->iterate(team_.kernels<T>(), objective, learning_rate_, gradient_.data(), value);
-  std::copy_n(gradient_.data(), gradient_.size(), model_.parameters().data());
+      lbfgs_->iterate(team_.kernels<T>(), objective, learning_rate_, start_.data(), value);
+  std::copy_n(start_.data(), start_.size(), network_.parameters().data());
   loss = {value, static_cast<double>(batch.rows)};
   switch (outcome) {
     case Outcome::kMoved:
-      model_.commit_running_statistics(workspace_, 1);
+      network_.commit_statistics(workspace_, 1);
       ++step_count;
       return RunStatus::kRunning;
     case Outcome::kConverged:

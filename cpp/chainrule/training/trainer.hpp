@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "network/mlp.hpp"
+#include "network/network.hpp"
 #include "training/batches.hpp"
 #include "training/lbfgs.hpp"
 #include "training/optimizer.hpp"
@@ -26,6 +26,7 @@ struct TrainerOptions {
   double clip_norm = 0;           // 0: none
   double clip_value = 0;          // 0: none
   uint64_t seed = 0;
+  int64_t shards = 0;  // of a batch, see network/walk.hpp; 0: as many as are fastest
 };
 
 // Why `run` returned. With the last four a loss, a gradient, an updated parameter or a batch
@@ -63,7 +64,7 @@ struct EpochProgress {
 template <class T>
 class Trainer {
  public:
-  Trainer(Mlp<T>& model, TrainerOptions options);
+  Trainer(Network<T>& network, TrainerOptions options);
 
   // One step on one batch.
   RunResult step(const Batch<T>& batch);
@@ -104,7 +105,7 @@ class Trainer {
  private:
   class FullBatchObjective;
 
-  using Fetch = typename Mlp<T>::Fetch;
+  using Fetch = typename Network<T>::Fetch;
   RunStatus take_step(const Batch<T>& batch, const LossScale& scale, const Fetch& fetch,
                       LossValue& loss, double& penalty);
   RunStatus take_lbfgs_step(const Batch<T>& batch, const LossScale& scale, LossValue& loss);
@@ -116,7 +117,7 @@ class Trainer {
   double scheduled_rate() const;
   int64_t work(int64_t rows) const;
   int64_t next_rows() const;
-  int64_t fewest_rows() const { return model_.has_batch_norm() ? 2 : 1; }
+  int64_t fewest_rows() const { return network_.mixes_rows() ? 2 : 1; }
 
   // A piece of a parameter block, for passes over the flat buffers.
   struct Piece {
@@ -124,7 +125,7 @@ class Trainer {
     bool is_penalized;
   };
 
-  Mlp<T>& model_;
+  Network<T>& network_;
   TrainerOptions options_;
   std::vector<Piece> pieces_;
   std::vector<GradientSummary> summaries_;  // by piece
@@ -132,7 +133,9 @@ class Trainer {
   OptimizerStepper<T> stepper_;
   std::unique_ptr<Lbfgs<T>> lbfgs_;
   std::array<AlignedBuffer<T>, 3> states_;  // empty where not kept
-  AlignedBuffer<T> gradient_;
+  Gradient<T> gradient_;                    // in own_gradient_, or in memory of L-BFGS
+  AlignedBuffer<T> own_gradient_;
+  AlignedBuffer<T> start_;  // parameters before a line search
   Workspace<T> workspace_;
   Team team_;
   ThreadChooser chooser_;

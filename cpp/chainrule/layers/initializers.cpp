@@ -1,11 +1,11 @@
-#include "network/initializers.hpp"
+#include "layers/initializers.hpp"
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/random.hpp"
 #include "base/standard_normal.hpp"
-#include "network/orthogonal.hpp"
+#include "layers/orthogonal.hpp"
 
 namespace chainrule {
 namespace {

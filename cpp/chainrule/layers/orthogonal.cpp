@@ -1,4 +1,4 @@
-#include "network/orthogonal.hpp"
+#include "layers/orthogonal.hpp"
 
 #include <algorithm>
 #include <cmath>

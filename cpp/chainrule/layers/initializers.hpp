@@ -1,4 +1,4 @@
-// Initial weights, from Philox streams by (seed, layer). Used by network/mlp.cpp and the bindings.
+// Initial weights, from Philox streams by (seed, layer). Used by layers/dense.cpp and the bindings.
 #pragma once
 
 #include <array>

@@ -198,7 +198,7 @@ TEST_CASE("kernels of every variant") {
     check_breaks("vector-inl.hpp", "are_same_or_apart(a, y, size)",
                  [&] { kernels.multiply(y.data(), x.data(), y.data() + 4, 8); });
     check_breaks("norm-inl.hpp", "are_apart(n.y", [&] {
-      kernels.layer_norm_forward({2, 4, x.data(), x.data(), x.data(), 1e-5F, nullptr, nullptr,
+      kernels.layer_norm_forward({2, 4, 4, x.data(), x.data(), x.data(), 1e-5F, nullptr, nullptr,
                                   y.data(), y.data() + 64, y.data()});
     });
     check_breaks("optimizer-inl.hpp", "is_there(args.gradient, args.size)", [&] {

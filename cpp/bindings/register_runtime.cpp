@@ -66,6 +66,14 @@ py::dict optimizers() {
   return result;
 }
 
+py::list line_searches() {
+  py::list names;
+  for (const OptimizerInfo& o : kOptimizers) {
+    if (!o.has_step) names.append(py::str(std::string(o.name)));
+  }
+  return names;
+}
+
 py::dict schedules() {
   py::dict result;
   for (const ScheduleInfo& s : kSchedules) {
@@ -86,6 +94,7 @@ void register_runtime(py::module_& module) {
   module.def("activations", activations);
   module.def("losses", losses);
   module.def("optimizers", optimizers);
+  module.def("line_searches", line_searches);
   module.def("schedules", schedules);
   module.def("initializers", [] {
     py::list names;

@@ -239,6 +239,11 @@ std::array<bool, 3> kept_states(const OptimizerSpec& spec) {
   return {states[0].is_kept, states[1].is_kept, states[2].is_kept};
 }
 
+std::array<double, 3> state_starts(const OptimizerSpec& spec) {
+  const OptimizerStates states = states_of(spec);
+  return {states[0].start, states[1].start, states[2].start};
+}
+
 template <class T>
 void register_optimizer_step(py::module_& module) {
   module.def(
@@ -287,6 +292,7 @@ void register_training(py::module_& module) {
            }),
            "name"_a, "weight_decay"_a, "values"_a);
   module.def("optimizer_states", kept_states, "spec"_a);
+  module.def("optimizer_starts", state_starts, "spec"_a);
   py::class_<ScheduleSpec>(module, "ScheduleSpec")
       .def(py::init([](const std::string& name, double learning_rate, std::vector<double> values) {
              const int index = index_of(kSchedules, name, "schedule");

@@ -34,6 +34,7 @@ def losses() -> dict[str, LossInfo]: ...
 def optimizers() -> dict[
     str, list[str]
 ]: ...  # name -> hyperparameters in the order of OptimizerSpec
+def line_searches() -> list[str]: ...  # the optimizers that have no step
 def schedules() -> dict[str, list[str]]: ...  # name -> parameters in the order of ScheduleSpec
 def initializers() -> list[str]: ...
 def math_functions() -> list[str]: ...
@@ -125,7 +126,6 @@ def initialize(
 
 class LossSpec:
     def __init__(self, name: str, parameter: float = 0.0, values: Sequence[float] = ()) -> None: ...
-
     # values: the levels of quantile, the class weights of cross_entropy, else empty
 
 def loss(
@@ -148,6 +148,7 @@ class OptimizerSpec:
     def __init__(self, name: str, weight_decay: float, values: Sequence[float]) -> None: ...
 
 def optimizer_states(spec: OptimizerSpec) -> list[bool]: ...  # which of the three buffers it keeps
+def optimizer_starts(spec: OptimizerSpec) -> list[float]: ...  # what all their elements are first
 def optimizer_step(
     spec: OptimizerSpec,
     step: int,  # 1 for the first

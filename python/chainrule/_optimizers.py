@@ -329,6 +329,11 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
+def has_step(optimizer: Optimizer | type[Optimizer]) -> bool:
+    """Return whether an optimizer takes steps of batches; else it searches lines with all rows."""
+    return optimizer.kernel not in _core.line_searches()
+
+
 def as_optimizer(value: str | Optimizer | None, argument: str = "optimizer") -> Optimizer:
     """Turn a name into an optimizer with default hyperparameters; None into Adam."""
     if value is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from . import _arguments
 from ._losses import as_loss
-from ._optimizers import LBFGS, as_optimizer
+from ._optimizers import as_optimizer, has_step
 from ._precision import as_precision
 
 if TYPE_CHECKING:
@@ -62,11 +62,12 @@ class Settings:
             model.seed if seed is None else _arguments.seed(seed),
             as_precision(precision, model.dtype, model.precision),
         )
-        if isinstance(settings.optimizer, LBFGS):
+        if not has_step(settings.optimizer):
+            name = type(settings.optimizer).__name__
             if any(layer.dropout for layer in model.layers):
-                raise ValueError("optimizer must not be LBFGS for a model with dropout")
+                raise ValueError(f"optimizer must not be {name} for a model with dropout")
             if clip_norm is not None or clip_value is not None:
-                raise ValueError("clip_norm and clip_value must be None with LBFGS")
+                raise ValueError(f"clip_norm and clip_value must be None with {name}")
         return settings
 
     def require_same(self, resumed: Settings) -> None:

@@ -9,7 +9,7 @@ from ._bar import Bar
 from ._callbacks import Callbacks, EarlyStopping
 from ._errors import DIVERGED, DivergenceError
 from ._loop import Loop, Plan
-from ._optimizers import LBFGS
+from ._optimizers import has_step
 from ._repr import abridged, counted
 from ._scale import warn_of_scale
 from ._settings import Settings
@@ -274,10 +274,11 @@ class Trainer:
         data = _data.dataset(model, self.loss, X, y, sample_weight)
         batch_size = _arguments.integer(batch_size, "batch_size", 1, maximum=2**1024)
         given_batch_size = min(batch_size, _arguments.INT64_MAX)
-        if isinstance(self.optimizer, LBFGS):
+        if not has_step(self.optimizer):
             if batch_size != DEFAULT_BATCH_SIZE and batch_size < len(data.x):
+                name = type(self.optimizer).__name__
                 raise ValueError(
-                    f"batch_size must be at least the number of rows, {len(data.x)}, for LBFGS "
+                    f"batch_size must be at least the number of rows, {len(data.x)}, for {name} "
                     f"(or left at its default), got {batch_size}"
                 )
             batch_size = len(data.x)

@@ -14,7 +14,7 @@
 namespace chainrule {
 
 struct OptimizerSpec {
-  Optimizer optimizer = Optimizer::sgd;
+  Optimizer optimizer{};
   double weight_decay = 0;  // decoupled: parameters *= 1 - learning_rate * weight_decay
   std::vector<double> values;
 };

@@ -16,7 +16,7 @@ from .._callbacks import EarlyStopping
 from .._errors import DivergenceError
 from .._evaluation import evaluate
 from .._history import History
-from .._optimizers import LBFGS
+from .._optimizers import has_step
 from .._training import Trainer
 from ._data import Rows, is_constant, rows_at_a_time
 from ._recipe import core_seed, make_optimizer
@@ -58,7 +58,7 @@ def train(
     n_samples = len(rows.x)
     trainer = _make_trainer(estimator, objective, random_state, incremental, uses_lbfgs, precision)
     is_auto = estimator.batch_size == "auto"
-    takes_all = uses_lbfgs or (is_auto and isinstance(trainer.optimizer, LBFGS))
+    takes_all = uses_lbfgs or (is_auto and not has_step(trainer.optimizer))
     vars(estimator).pop("evals_result_", None)  # of a fit before this one
     plan = Plan(
         n_samples=n_samples,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .. import _arguments, _core
-from .._optimizers import LBFGS, OPTIMIZERS, Adagrad, Optimizer, as_optimizer
+from .._optimizers import OPTIMIZERS, Optimizer, as_optimizer, has_step
 from ._arrays import inputs, writable
 from ._naming import named
 
@@ -101,17 +101,17 @@ def optimizer_states(
     if optimizer is None:  # which stands for Adam where there are defaults
         raise TypeError("optimizer must be a name or an Optimizer, got NoneType")
     chosen = as_optimizer(optimizer)
-    if isinstance(chosen, LBFGS):
-        raise ValueError("optimizer must be one with a kernel, got LBFGS")
+    if not has_step(chosen):
+        raise ValueError(f"optimizer must be one with a kernel, got {type(chosen).__name__}")
     writable(parameters, "parameters")
+    spec = chosen.spec()
+    kept, starts = _core.optimizer_states(spec), _core.optimizer_starts(spec)
     states: list[Floats | None] = [
-        np.zeros_like(parameters) if kept else None
-        for kept in _core.optimizer_states(chosen.spec())
+        np.zeros_like(parameters) if is_kept else None for is_kept in kept
     ]
-    if isinstance(chosen, Adagrad):
-        for state in states:
-            if state is not None:
-                state.fill(chosen.initial_accumulator)
+    for state, start in zip(states, starts, strict=True):
+        if state is not None and start:
+            state.fill(start)
     return states
 
 
@@ -150,4 +150,4 @@ def _step(cls: type[Optimizer]) -> OptimizerKernel:
 
 def made() -> dict[str, OptimizerKernel]:
     """Make a function of each optimizer that is a kernel."""
-    return {f"{name}_step": _step(cls) for name, cls in OPTIMIZERS.items() if cls is not LBFGS}
+    return {f"{name}_step": _step(cls) for name, cls in OPTIMIZERS.items() if has_step(cls)}

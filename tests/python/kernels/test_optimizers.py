@@ -8,7 +8,7 @@ from bounds import same_bits
 
 import chainrule as cr
 from chainrule import _core
-from chainrule._optimizers import OPTIMIZERS, as_optimizer
+from chainrule._optimizers import OPTIMIZERS, as_optimizer, has_step
 
 SIZES = [0, 1, 2, 7, 8, 15, 16, 17, 33, 100]
 
@@ -116,6 +116,19 @@ def test_an_optimizer_without_a_step_has_none():
         _core.optimizer_step(spec, 1, 0.1, w, np.ones(3), [None] * 3, 0.0, 1.0)
     assert (w == 1).all()
     assert _core.optimizer_states(spec) == [False] * 3
+
+
+def test_who_has_a_step():
+    assert [name for name, cls in OPTIMIZERS.items() if not has_step(cls)] == ["lbfgs"]
+    assert not has_step(cr.LBFGS())
+    assert has_step(cr.AdamW())
+
+
+def test_states_start_as_the_list_says():
+    spec = cr.Adagrad(initial_accumulator=0.5).spec()
+    assert _core.optimizer_states(spec) == [True, False, False]
+    assert _core.optimizer_starts(spec) == [0.5, 0.0, 0.0]
+    assert _core.optimizer_starts(cr.Adam().spec()) == [0.0] * 3
 
 
 @pytest.mark.parametrize("optimizer", CASES, ids=str)

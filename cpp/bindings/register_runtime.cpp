@@ -46,11 +46,25 @@ py::dict activations() {
   return result;
 }
 
+py::object outputs_per_target(Outputs outputs) {
+  if (outputs == Outputs::per_value) return py::none();
+  return py::int_(outputs == Outputs::two ? 2 : 1);
+}
+
+py::dict links() {
+  py::dict result;
+  for (const LinkInfo& l : kLinks) {
+    result[py::str(std::string(l.name))] = outputs_per_target(l.outputs);
+  }
+  return result;
+}
+
 py::dict losses() {
   py::dict result;
   for (const LossInfo& l : kLosses) {
     py::dict row;
     row["targets"] = l.targets == Targets::labels ? "labels" : "values";
+    row["link"] = py::str(std::string(info(l.link).name));
     row["parameter"] = parameter_name(l.parameter);
     row["default"] = l.initial;
     result[py::str(std::string(l.name))] = row;
@@ -92,6 +106,7 @@ py::dict build_config() {
 
 void register_runtime(py::module_& module) {
   module.def("activations", activations);
+  module.def("links", links);
   module.def("losses", losses);
   module.def("optimizers", optimizers);
   module.def("line_searches", line_searches);

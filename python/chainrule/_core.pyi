@@ -22,6 +22,7 @@ class ActivationInfo(TypedDict):
 
 class LossInfo(TypedDict):
     targets: Literal["values", "labels"]
+    link: str  # what the outputs mean, a name of links()
     parameter: str | None
     default: float
 
@@ -30,6 +31,7 @@ class LossInfo(TypedDict):
 __version__: str
 
 def activations() -> dict[str, ActivationInfo]: ...
+def links() -> dict[str, int | None]: ...  # outputs for one target; None: one for each value
 def losses() -> dict[str, LossInfo]: ...
 def optimizers() -> dict[
     str, list[str]

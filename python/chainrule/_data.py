@@ -9,7 +9,6 @@ import numpy as np
 
 from . import _arguments, _validation
 from ._evaluation import Dataset
-from ._losses import BinaryCrossEntropy, CrossEntropy
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -88,9 +87,10 @@ def weighted_by_class(data: Dataset, loss: Loss, class_weight: Any, n_outputs: i
 
 
 def _classes(data: Dataset, loss: Loss, n_outputs: int) -> tuple[Labels, int]:
-    if isinstance(loss, CrossEntropy) and data.targets.ndim == 1:
+    link = loss.link.name
+    if link == "softmax" and data.targets.ndim == 1:
         return data.targets.astype(np.int32, copy=False), n_outputs
-    if isinstance(loss, BinaryCrossEntropy) and n_outputs == 1:
+    if link == "sigmoid" and n_outputs == 1:
         labels = data.targets[:, 0]
         if ((labels != 0) & (labels != 1)).any():
             raise ValueError("y must hold only 0 and 1 for class_weight, got other probabilities")

@@ -6,23 +6,60 @@ from dataclasses import make_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _core, _validation
-from ._scores import Determination
+from ._links import LINKS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
 
+    from ._links import Link
     from ._scores import Score
     from ._typing import Floats, Labels
+
+
+_LISTED = _core.losses()
+_OUTPUTS = _core.links()
+# For calls of kernels, which take a few microseconds in all: making a link would take one more.
+_OF_LABELS = {name for name, info in _LISTED.items() if info["targets"] == "labels"}
+_OUTPUTS_PER_TARGET = {name: _OUTPUTS[info["link"]] for name, info in _LISTED.items()}
 
 
 class Loss:
     """Base of the losses; never used directly."""
 
     name: ClassVar[str]
-    # Root mean square of targets beyond which a network hardly learns them, see _scale.py; None
-    # where outputs are logits or logarithms, not values like the targets.
-    largest_target: ClassVar[float | None] = 1000.0
+    # Between which values targets are; None: no bound.
+    target_range: ClassVar[tuple[float | None, float | None]] = (None, None)
+    # Root mean square of targets beyond which a network hardly learns them, see _scale.py. Only
+    # where outputs have the units of targets.
+    largest_target: ClassVar[float] = 1000.0
+
+    @property
+    def link(self) -> Link:
+        """What the outputs of a network trained with this loss mean.
+
+        ``link.name`` is a row of the table of links in functions.md, ``link.outputs_per_target``
+        says how many outputs predict one target, and ``link.predictions(outputs)`` computes values,
+        means, rates, probabilities or quantiles from the outputs of :meth:`MLP.predict`.
+
+        Examples
+        --------
+        >>> import chainrule as cr
+        >>> link = cr.Poisson().link
+        >>> link.name
+        'exp'
+        >>> link.predictions([[0.0], [1.0]]).round(3).tolist()
+        [[1.0], [2.718]]
+        >>> cr.Quantile([0.1, 0.9]).link.outputs_per_target
+        2
+        """
+        return LINKS[_LISTED[self.name]["link"]].of_values(self._values())
+
+    def _values(self) -> Sequence[float]:
+        """Return what there is an output for, each, such as levels of quantiles."""
+        return ()
 
     def spec(self) -> _core.LossSpec:
         """Return what the compiled module takes."""
@@ -30,7 +67,16 @@ class Loss:
 
     def n_targets(self, out_features: int) -> int:
         """Return how many target columns go with a model of `out_features` outputs."""
-        return out_features
+        per_target = _OUTPUTS_PER_TARGET[self.name] or len(self._values())
+        if per_target == 1:
+            return out_features
+        n_targets, rest = divmod(out_features, per_target)
+        if rest or not n_targets:
+            raise ValueError(
+                f"the model must have a multiple of {per_target} outputs for {self}, "
+                f"got {out_features}"
+            )
+        return n_targets
 
     def targets(
         self,
@@ -40,13 +86,25 @@ class Loss:
         out_features: int,
         argument: str = "y",
     ) -> Floats | Labels:
-        """Check targets and convert them to what the compiled module takes."""
+        """Check targets and convert them to what the compiled module takes.
+
+        Labels are integers of shape (batch_size,), or probabilities, one column for each class.
+        """
         n_columns = self.n_targets(out_features)
-        return _validation.target_values(y, argument, dtype, n_rows, n_columns)
+        if self.name in _OF_LABELS:
+            array = _validation.classes(y, argument)
+            if array.ndim == 2 and array.shape[1] != 1:
+                return _validation.probabilities(array, argument, dtype, n_rows, n_columns)
+            return _validation.labels(array, argument, n_rows, n_columns)
+        values = _validation.target_values(y, argument, dtype, n_rows, n_columns)
+        low, high = self.target_range
+        if low is not None:
+            _validation.require_range(values, argument, low, high, self.name)
+        return values
 
     def terms(self, out_features: int) -> int:
         """Return of how many terms, one for each column, the loss of a row is the mean."""
-        return out_features
+        return self.link.terms(out_features)
 
     def row_weights(
         self, targets: Floats | Labels, sample_weight: Floats | None
@@ -56,7 +114,7 @@ class Loss:
 
     def score(self, out_features: int) -> Score | None:
         """Return a new accumulator of the score, or None when there is none for this loss."""
-        return Determination(lambda outputs: outputs)
+        return self.link.score(out_features)
 
 
 def listed(name: str, info: _core.LossInfo) -> type[Loss]:

@@ -1,7 +1,7 @@
 """The losses: small frozen dataclasses, each named in kernels/losses.inc of the C++ source.
 
-A loss knows its parameters, its targets and the score of a model. The compiled module has the
-arithmetic.
+A loss knows its parameters and its targets; its link knows what outputs mean. The compiled module
+has the arithmetic.
 """
 
 from __future__ import annotations
@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from . import _arguments, _core, _validation
+from . import _arguments, _core
 from ._loss import Loss, listed
 from ._repr import of_fields
-from ._scores import Accuracy, Determination
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from ._scores import Score
     from ._typing import Floats, Labels
 
 
@@ -110,19 +108,8 @@ class Quantile(Loss):
         """Return what the compiled module takes."""
         return _core.LossSpec(self.name, values=self.levels)
 
-    def n_targets(self, out_features: int) -> int:
-        """Return how many target columns go with a model of `out_features` outputs."""
-        n_targets, rest = divmod(out_features, len(self.levels))
-        if rest or not n_targets:
-            raise ValueError(
-                f"the model must have a multiple of {len(self.levels)} outputs for {self}, "
-                f"got {out_features}"
-            )
-        return n_targets
-
-    def score(self, out_features: int) -> Score | None:
-        """Return None: a quantile has no score of general use."""
-        return None
+    def _values(self) -> Sequence[float]:
+        return self.levels
 
 
 @dataclass(frozen=True)
@@ -134,24 +121,7 @@ class BinaryCrossEntropy(Loss):
     """
 
     name: ClassVar[str] = "binary_cross_entropy"
-    largest_target: ClassVar[float | None] = None
-
-    def targets(
-        self,
-        y: npt.ArrayLike,
-        dtype: np.dtype[Any],
-        n_rows: int,
-        out_features: int,
-        argument: str = "y",
-    ) -> Floats | Labels:
-        """Check targets: in [0, 1]."""
-        array = _validation.target_values(y, argument, dtype, n_rows, out_features)
-        _validation.require_range(array, argument, 0.0, 1.0, "binary_cross_entropy")
-        return array
-
-    def score(self, out_features: int) -> Score | None:
-        """Return a new accumulator of the accuracy."""
-        return Accuracy(binary=True)
+    target_range: ClassVar[tuple[float | None, float | None]] = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -186,7 +156,6 @@ class CrossEntropy(Loss):
     label_smoothing: float = 0.0
     class_weight: Sequence[float] | None = None
     name: ClassVar[str] = "cross_entropy"
-    largest_target: ClassVar[float | None] = None
     __repr__ = of_fields
 
     def __post_init__(self) -> None:
@@ -218,25 +187,6 @@ class CrossEntropy(Loss):
             )
         return out_features
 
-    def targets(
-        self,
-        y: npt.ArrayLike,
-        dtype: np.dtype[Any],
-        n_rows: int,
-        out_features: int,
-        argument: str = "y",
-    ) -> Floats | Labels:
-        """Check targets: labels (batch_size,) or probabilities (batch_size, n_classes)."""
-        n_classes = self.n_targets(out_features)
-        array = _validation.classes(y, argument)
-        if array.ndim == 2 and array.shape[1] != 1:
-            return _validation.probabilities(array, argument, dtype, n_rows, n_classes)
-        return _validation.labels(array, argument, n_rows, n_classes)
-
-    def terms(self, out_features: int) -> int:
-        """Return 1: the loss of a row is a sum over the classes."""
-        return 1
-
     def row_weights(
         self, targets: Floats | Labels, sample_weight: Floats | None
     ) -> npt.NDArray[np.floating[Any]] | None:
@@ -245,10 +195,6 @@ class CrossEntropy(Loss):
             return sample_weight
         of_labels = np.asarray(self.class_weight)[targets]
         return of_labels if sample_weight is None else of_labels * sample_weight
-
-    def score(self, out_features: int) -> Score | None:
-        """Return a new accumulator of the accuracy."""
-        return Accuracy(binary=False)
 
 
 @dataclass(frozen=True)
@@ -259,24 +205,7 @@ class Poisson(Loss):
     """
 
     name: ClassVar[str] = "poisson"
-    largest_target: ClassVar[float | None] = None
-
-    def targets(
-        self,
-        y: npt.ArrayLike,
-        dtype: np.dtype[Any],
-        n_rows: int,
-        out_features: int,
-        argument: str = "y",
-    ) -> Floats | Labels:
-        """Check targets: >= 0."""
-        array = _validation.target_values(y, argument, dtype, n_rows, out_features)
-        _validation.require_range(array, argument, 0.0, None, "poisson")
-        return array
-
-    def score(self, out_features: int) -> Score | None:
-        """Return a new accumulator of R^2 of the rate."""
-        return Determination(np.exp)
+    target_range: ClassVar[tuple[float | None, float | None]] = (0.0, None)
 
 
 @dataclass(frozen=True)
@@ -293,7 +222,7 @@ class GaussianNLL(Loss):
     """
 
     name: ClassVar[str] = "gaussian_nll"
-    largest_target: ClassVar[float | None] = 30.0
+    largest_target: ClassVar[float] = 30.0
 
     def n_targets(self, out_features: int) -> int:
         """Return how many target columns go with a model of `out_features` outputs."""
@@ -303,15 +232,6 @@ class GaussianNLL(Loss):
                 f"gaussian_nll, got {out_features} outputs"
             )
         return out_features // 2
-
-    def terms(self, out_features: int) -> int:
-        """Return the number of targets."""
-        return self.n_targets(out_features)
-
-    def score(self, out_features: int) -> Score | None:
-        """Return a new accumulator of R^2 of the mean."""
-        n_targets = self.n_targets(out_features)
-        return Determination(lambda outputs: outputs[:, :n_targets])
 
 
 _WRITTEN: dict[str, type[Loss]] = {

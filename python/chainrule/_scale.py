@@ -103,6 +103,11 @@ def _is_odd(
     return bool(max(np.mean(values == low), np.mean(values == high)) < 0.5)
 
 
+def largest_target(loss: Loss) -> float | None:
+    """Return the bound of :func:`odd_columns`, None where outputs have no units of targets."""
+    return loss.largest_target if loss.link.has_units else None
+
+
 def warn_of_scale(model: MLP, loss: Loss, data: Dataset) -> None:
     """Warn of columns of checked data, before a model is first trained by them."""
     if model.input_layer is None:
@@ -111,8 +116,9 @@ def warn_of_scale(model: MLP, loss: Loss, data: Dataset) -> None:
             n = model.in_features
             cure = f"Have them standardized: cr.MLP([{n}, cr.Standardize(), ...])"
             warn(f"{found_in_x(found, n)}. {cure}")
-    if loss.largest_target is not None:
-        found = odd_columns(data.targets, loss.largest_target)
+    limit = largest_target(loss)
+    if limit is not None:
+        found = odd_columns(data.targets, limit)
         if found is not None:
             cure = "Fit to (y - mean) / deviation, and take outputs * deviation + mean"
             warn(f"{found_in_y(found)}. {cure}")

@@ -13,6 +13,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import _core, estimators
+from chainrule._losses import LOSSES
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "chainrule"
@@ -81,6 +82,30 @@ def test_includes_point_down(path):
     if layer != "bindings":
         assert "pybind11" not in text
         assert "Python.h" not in text
+
+
+ABOVE_THE_KERNELS = LAYERS[LAYERS.index("kernels") + 1 :]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in SOURCES if p.is_relative_to(CPP) and layer_of(p) in ABOVE_THE_KERNELS],
+    ids=relative,
+)
+def test_no_layer_above_the_kernels_names_a_loss_or_an_optimizer(path):
+    text = path.read_text(encoding="utf-8")
+    assert re.findall(r"\b(?:Loss|Optimizer|Link)::(?!k[A-Z])\w+", text) == []
+    names = {*_core.losses(), *_core.optimizers()}
+    assert names & set(re.findall(r'"(\w+)"', text)) == set()
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=relative)
+def test_python_asks_for_the_type_of_no_loss(path):
+    losses = {cls.__name__ for cls in LOSSES.values()}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+            asked = set(re.findall(r"\w+", ast.unparse(node.args[1])))
+            assert losses & asked == set(), ast.unparse(node)
 
 
 def imports_of(path):

@@ -26,6 +26,7 @@ def documented_names(section: str) -> list[str]:
     [
         ("Activations", _core.activations),
         ("Losses", _core.losses),
+        ("Links", _core.links),
         ("Optimizers", _core.optimizers),
         ("Schedules", _core.schedules),
         ("Initializers", _core.initializers),
@@ -33,6 +34,13 @@ def documented_names(section: str) -> list[str]:
 )
 def test_every_function_has_its_row(section, names):
     assert sorted(documented_names(section)) == sorted(names())
+
+
+def test_the_row_of_a_loss_has_its_link():
+    text = (ROOT / "docs" / "functions.md").read_text(encoding="utf-8")
+    body = text.split("\n## Losses\n", maxsplit=1)[1].split("\n## ", maxsplit=1)[0]
+    links = dict(re.findall(r"^\| `(\w+)` \|.* \| `(\w+)` \| ", body, flags=re.MULTILINE))
+    assert links == {name: info["link"] for name, info in _core.losses().items()}
 
 
 def test_every_elementary_function_is_named():

@@ -1,6 +1,7 @@
-// The lists of activations, losses, optimizers and elementary functions as enumerations and as
-// tables of their properties. To add one, edit only the .inc files beside this one. Used by kernels
-// (to fill every variant's table) and by all layers above (by value or by name).
+// The lists of activations, losses, their links, optimizers and elementary functions as
+// enumerations and as tables of their properties. To add one, edit only the .inc files beside this
+// one. Used by kernels (to fill every variant's table) and by all layers above (by value or by
+// name).
 #pragma once
 
 #include <array>
@@ -15,8 +16,15 @@ enum class Activation : int {
   kCount
 };
 
+enum class Link : int {
+#define CHAINRULE_LINK(name, outputs) name,
+#include "kernels/links.inc"
+#undef CHAINRULE_LINK
+  kCount
+};
+
 enum class Loss : int {
-#define CHAINRULE_LOSS(name, targets, outputs, parameter, initial) name,
+#define CHAINRULE_LOSS(name, targets, link, parameter, initial) name,
 #include "kernels/losses.inc"
 #undef CHAINRULE_LOSS
   kCount
@@ -53,10 +61,15 @@ struct ActivationInfo {
   double initial;
 };
 
+struct LinkInfo {
+  std::string_view name;
+  Outputs outputs;
+};
+
 struct LossInfo {
   std::string_view name;
   Targets targets;
-  Outputs outputs;
+  Link link;
   std::string_view parameter;
   double initial;
 };
@@ -83,9 +96,15 @@ inline constexpr std::array kActivations = {
 #undef CHAINRULE_ACTIVATION
 };
 
+inline constexpr std::array kLinks = {
+#define CHAINRULE_LINK(name, outputs) LinkInfo{#name, Outputs::outputs},
+#include "kernels/links.inc"
+#undef CHAINRULE_LINK
+};
+
 inline constexpr std::array kLosses = {
-#define CHAINRULE_LOSS(name, targets, outputs, parameter, initial) \
-  LossInfo{#name, Targets::targets, Outputs::outputs, #parameter, initial},
+#define CHAINRULE_LOSS(name, targets, link, parameter, initial) \
+  LossInfo{#name, Targets::targets, Link::link, #parameter, initial},
 #include "kernels/losses.inc"
 #undef CHAINRULE_LOSS
 };
@@ -115,6 +134,7 @@ inline constexpr std::array kMathFunctions = {
 };
 
 inline const ActivationInfo& info(Activation a) { return kActivations[static_cast<size_t>(a)]; }
+inline const LinkInfo& info(Link l) { return kLinks[static_cast<size_t>(l)]; }
 inline const LossInfo& info(Loss l) { return kLosses[static_cast<size_t>(l)]; }
 inline const OptimizerInfo& info(Optimizer o) { return kOptimizers[static_cast<size_t>(o)]; }
 

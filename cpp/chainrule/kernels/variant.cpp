@@ -46,7 +46,7 @@ constexpr ActivationKernels<T> kActivationKernels[] = {
 
 template <class T>
 constexpr LossKernel<T> kLossKernels[] = {
-#define CHAINRULE_LOSS(name, targets, outputs, parameter, initial) name##_loss<T>,
+#define CHAINRULE_LOSS(name, targets, link, parameter, initial) name##_loss<T>,
 #include "kernels/losses.inc"
 #undef CHAINRULE_LOSS
 };

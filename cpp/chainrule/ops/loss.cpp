@@ -15,10 +15,12 @@ namespace {
 // What a term costs, an exponential or two, in multiply-adds of a product.
 constexpr int64_t kTermWork = 128;
 
+Outputs outputs_of(const LossSpec& spec) { return info(info(spec.loss).link).outputs; }
+
 // How many terms a row loss is the mean of.
 int64_t terms_per_row(const LossSpec& spec, int64_t columns) {
   if (takes_labels(spec)) return 1;  // a sum over classes
-  return info(spec.loss).outputs == Outputs::two ? columns / 2 : columns;
+  return outputs_of(spec) == Outputs::two ? columns / 2 : columns;
 }
 
 // For contracts.
@@ -43,14 +45,13 @@ void require(bool fits, std::string_view subject, const char* what) {
 
 int64_t target_columns(const LossSpec& spec, int64_t columns) {
   const auto values = static_cast<int64_t>(spec.values.size());
-  const LossInfo& loss = info(spec.loss);
-  switch (loss.outputs) {
+  const std::string_view name = info(spec.loss).name;
+  switch (outputs_of(spec)) {
     case Outputs::per_value:
-      require(values > 0 && columns % values == 0, loss.name,
-              " must have an output for each level");
+      require(values > 0 && columns % values == 0, name, " must have an output for each level");
       return columns / values;
     case Outputs::two:
-      require(columns % 2 == 0, loss.name, " must have two outputs for each target");
+      require(columns % 2 == 0, name, " must have two outputs for each target");
       return columns / 2;
     case Outputs::one:
       break;

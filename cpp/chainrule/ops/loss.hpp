@@ -11,9 +11,9 @@
 namespace chainrule {
 
 struct LossSpec {
-  Loss loss = Loss::mse;
-  double parameter = 0;        // huber's delta, cross_entropy's label smoothing
-  std::vector<double> values;  // quantile's levels, cross_entropy's class weights
+  Loss loss{};
+  double parameter = 0;        // the one that its row names
+  std::vector<double> values;  // levels of quantiles, or class weights
 };
 
 inline bool takes_labels(const LossSpec& spec) {

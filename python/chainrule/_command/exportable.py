@@ -16,7 +16,7 @@ from chainrule._command.pipeline import Pipeline
 from chainrule._files import container
 from chainrule._files.model import KIND as MLP_KIND
 from chainrule._files.model import unpack_model
-from chainrule.exchange._onnx_estimator import loss_of
+from chainrule.exchange._onnx_estimator import link_of
 
 __all__ = [
     "Exportable",
@@ -123,30 +123,17 @@ def output_texts(found: Exportable) -> list[str]:
     n = found.model.out_features
     if found.estimator is None:
         return [f"output {i}" for i in range(n)]
-    activation = found.estimator.out_activation_
+    link = link_of(found.estimator)
     if not hasattr(found.estimator, "classes_"):
-        return _regressor_texts(found.estimator, n)
+        return link.texts(n)
     classes = [name_text(label) for label in found.estimator.classes_.tolist()]
     if n == 1:
         return [f"logit of {classes[-1]}; the sigmoid is its probability"]
-    if activation == "softmax":
+    if link.name == "softmax":
         return [f"logit of {name}; softmax makes probabilities" for name in classes]
     if found.estimator._is_multilabel:
         return [f"logit of label {name}; the sigmoid is its probability" for name in classes]
     return [f"logit of {name}; sigmoids divided by their sum are probabilities" for name in classes]
-
-
-def _regressor_texts(estimator: Any, n: int) -> list[str]:
-    if estimator.out_activation_ == "exp":
-        return [f"logarithm of target {i}" for i in range(n)]
-    loss = loss_of(estimator)
-    if isinstance(loss, cr.GaussianNLL):
-        parts = ("mean", "logarithm of the variance")
-        return [f"{part} of target {i}" for part in parts for i in range(n // 2)]
-    if isinstance(loss, cr.Quantile):
-        targets = range(n // len(loss.levels))
-        return [f"quantile {level!r} of target {i}" for i in targets for level in loss.levels]
-    return [f"target {i}" for i in range(n)]
 
 
 def _step_texts(name: str, step: Step) -> list[str]:

@@ -256,7 +256,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         if given is not None:
             self.coefs_, self.intercepts_ = given
             take_in(self)
-        self.out_activation_ = objective.out_activation
+        self.out_activation_ = objective.loss.link.out_activation
         self.n_outputs_ = model.out_features
         self.n_layers_ = len(layers) + 1
         self.n_iter_ = self.t_ = 0

@@ -14,10 +14,11 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from .._losses import BinaryCrossEntropy, CrossEntropy
+from .._links import OfClasses, link_of_fit
+from .._losses import LOSSES
 from ._base import BaseMLP
 from ._labels import LabelTargets
-from ._link import Link
+from ._link import ClassLink
 from ._plain import checked_classes, plain
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from .._schedules import Schedule
     from .._typing import Floats
 
-_LOSSES = ("log_loss", "cross_entropy", "binary_cross_entropy")
+# Those of softmax first, as error messages list them.
+_LOSSES = [
+    loss for link in ("softmax", "sigmoid") for loss in LOSSES.values() if loss().link.name == link
+]
 
 
 class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # scikit-learn has no types
@@ -176,7 +180,7 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions(set(_LOSSES)), CrossEntropy, BinaryCrossEntropy],
+        "loss": [StrOptions({"log_loss", *(loss.name for loss in _LOSSES)}), *_LOSSES],
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
 
@@ -444,8 +448,10 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         gradient: Floats = whole._input_gradient(X, lambda outputs: link.gradient(outputs, column))
         return gradient
 
-    def _link(self) -> Link:
-        return Link(self.out_activation_ == "softmax", self._is_multilabel)
+    def _link(self) -> ClassLink:
+        link = link_of_fit(None, self.out_activation_)
+        assert isinstance(link, OfClasses)
+        return ClassLink(link, self._is_multilabel)
 
     def _column(self, target: Any) -> int | None:
         if target is None and not self._is_multilabel:

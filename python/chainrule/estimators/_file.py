@@ -21,7 +21,7 @@ from .._files.history import pack_history, unpack_history
 from .._files.model import pack_model, unpack_model, unpack_settings
 from .._files.recipe import to_fields
 from .._files.trainer import FIELDS, MOST, pack_trainer, unpack_trainer
-from .._losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Poisson, Quantile
+from .._links import LINKS
 from .._training import Trainer
 from ._sharing import refuse_in_training, snapshot
 from ._state import attach, take_in
@@ -45,7 +45,16 @@ _MADE_AGAIN = {
     *("model_", "coefs_", "intercepts_", "_views", "_trainer", "history_"),
     *("n_features_in_", "n_layers_", "n_outputs_"),
 }
-_OUT_ACTIVATIONS = {"classifier": ("softmax", "logistic"), "regressor": ("identity", "exp")}
+_OUT_ACTIVATIONS = {
+    kind: tuple(
+        dict.fromkeys(
+            link.out_activation
+            for link in LINKS.values()
+            if link.is_of_classes == (kind == "classifier")
+        )
+    )
+    for kind in _CLASSES
+}
 
 
 def save(estimator: Any, path: object) -> None:
@@ -246,23 +255,17 @@ def _require_fit(
     loss = None if trainer is None else trainer.loss
     if kind == "regressor":
         n_outputs = attributes["_n_targets"]
-        n_outputs *= len(loss.levels) if isinstance(loss, Quantile) else 1
-        n_outputs *= 2 if isinstance(loss, GaussianNLL) else 1
-        fits = loss is None or (
-            not isinstance(loss, CrossEntropy | BinaryCrossEntropy)
-            and (activation == "exp") == isinstance(loss, Poisson)
-        )
+        n_outputs *= 1 if loss is None else loss.link.outputs_per_target
     else:
         classes, is_multilabel = attributes["classes_"], attributes["_is_multilabel"]
         n_classes = len(classes)
         is_softmax = activation == "softmax"
         n_outputs = n_classes if is_softmax or is_multilabel or n_classes > 2 else 1
-        fits = loss is None or isinstance(loss, CrossEntropy if is_softmax else BinaryCrossEntropy)
         if is_softmax and (is_multilabel or n_classes < 2):
             raise ValueError("out_activation_ must be 'logistic' for one class and for multilabel")
         if is_multilabel and not np.array_equal(classes, np.arange(n_classes)):
             raise ValueError(f"classes_ must be the numbers of the labels, got {classes}")
-    if not fits:
+    if loss is not None and loss.link.out_activation != activation:
         raise ValueError(f"out_activation_ must be that of the loss {loss}, got {activation!r}")
     # (Without a trainer, a regressor's loss is not known.)
     if n_outputs != model.out_features and not (kind == "regressor" and loss is None):

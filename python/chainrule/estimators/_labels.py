@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
-from .._losses import BinaryCrossEntropy, CrossEntropy
+from .._losses import BinaryCrossEntropy, CrossEntropy, as_loss
 from ._base import BaseMLP
 from ._plain import distinct, plain
 from ._recipe import Objective
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .._evaluation import Dataset
+    from .._loss import Loss
     from .._typing import Floats
     from ._data import Rows
 
@@ -163,26 +164,35 @@ class LabelTargets(BaseMLP):
 
     # --- loss ------------------------------------------------------------------------------------
 
+    def _chosen_loss(self) -> Loss | None:
+        """Return the loss of the core; None for scikit-learn's, which depends on the classes."""
+        return None if self.loss == "log_loss" else as_loss(self.loss)
+
     def _uses_softmax(self) -> bool:
-        if self._is_multilabel or isinstance(self.loss, BinaryCrossEntropy):
+        loss = self._chosen_loss()
+        if self._is_multilabel:
             return False
-        if isinstance(self.loss, CrossEntropy) or self.loss == "cross_entropy":
-            return len(self.classes_) > 1
-        return self.loss == "log_loss" and len(self.classes_) > 2
+        if loss is None:
+            return len(self.classes_) > 2
+        return loss.link.name == "softmax" and len(self.classes_) > 1
 
     def _out_features(self) -> int:
         n_classes = len(self.classes_)
         return n_classes if self._uses_softmax() or self._is_multilabel or n_classes > 2 else 1
 
     def _objective(self) -> Objective:
-        if self._uses_softmax():
-            loss = self.loss if isinstance(self.loss, CrossEntropy) else CrossEntropy()
-            return Objective(loss, "softmax")
-        if self.loss == "cross_entropy" or isinstance(self.loss, CrossEntropy):
-            raise ValueError(f"loss must not be {self.loss!r} for multilabel y or a single class")
+        loss = self._chosen_loss()
+        if loss is None:
+            loss = CrossEntropy() if self._uses_softmax() else BinaryCrossEntropy()
+        if loss.link.name == "softmax":
+            if not self._uses_softmax():
+                raise ValueError(
+                    f"loss must not be {self.loss!r} for multilabel y or a single class"
+                )
+            return Objective(loss)
         # A sum over the labels, of which the core takes the mean.
         n_labels = self._out_features()
-        return Objective(BinaryCrossEntropy(), "logistic", n_labels, n_labels)
+        return Objective(loss, n_labels, n_labels)
 
     def _loss_offset(self, targets: npt.NDArray[Any], weights: Floats | None) -> float:
         return 0.0

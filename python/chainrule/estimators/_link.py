@@ -1,7 +1,6 @@
-"""From the outputs of a classifier's network, which are logits, to probabilities.
+"""From the outputs of a classifier's network, which are logits, to probabilities of its classes.
 
-With the core's own exponential, so that the same outputs give the same bits on every machine.
-Called by the classifier.
+Called by the classifier. What the outputs mean by themselves is in ``_links.py`` of the package.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .. import _core
+from .._links import OfClasses, chosen_columns, logarithm
 
 if TYPE_CHECKING:
     from typing import Any
@@ -21,42 +20,38 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 
-class Link(NamedTuple):
+class ClassLink(NamedTuple):
     """How logits of shape (n_samples, n_outputs) become probabilities.
 
-    With softmax they add up to 1. Else each is a sigmoid: of the second of two classes when there
-    is one output; of a label by itself when multilabel; and of a class against all others, which
-    are then divided by their sum.
+    Those of softmax and of several labels are the link's own. Else each logit is a sigmoid's: of
+    the second of two classes when there is one output; or of a class against all others, and the
+    sigmoids are divided by their sum.
     """
 
-    softmax: bool
+    link: OfClasses
     multilabel: bool
+
+    @property
+    def _are_own(self) -> bool:
+        return self.multilabel or self.link.name != "sigmoid"
 
     def probabilities(self, outputs: Array) -> Array:
         """Return the probabilities, (n_samples, n_classes)."""
-        if self.softmax:
-            powers = _apply("exp", outputs - outputs.max(axis=1, keepdims=True))
-            return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-        sigmoid = _apply("sigmoid", outputs)
-        if self.multilabel:
-            return sigmoid
+        p = self.link.predictions(outputs)
+        if self._are_own:
+            return p
         if outputs.shape[1] == 1:
-            return np.hstack([1 - sigmoid, sigmoid])
-        return np.asarray(sigmoid / _positive(sigmoid.sum(axis=1, keepdims=True)))
+            return np.hstack([1 - p, p])
+        return np.asarray(p / _total(p))
 
     def log_probabilities(self, outputs: Array) -> Array:
         """Return their logarithms, finite where a probability is too small for a number."""
-        if self.softmax:
-            shifted = outputs - outputs.max(axis=1, keepdims=True)
-            powers = _apply("exp", shifted)
-            return np.asarray(shifted - _apply("log", powers.sum(axis=1, keepdims=True)))
-        of_sigmoid = np.asarray(-_softplus(-outputs))
-        if self.multilabel:
-            return of_sigmoid
+        logarithms = self.link.log_predictions(outputs)
+        if self._are_own:
+            return logarithms
         if outputs.shape[1] == 1:
-            return np.hstack([-_softplus(outputs), of_sigmoid])
-        total = _apply("sigmoid", outputs).sum(axis=1, keepdims=True)
-        return np.asarray(of_sigmoid - _apply("log", _positive(total)))
+            return np.hstack([self.link.log_predictions(-outputs), logarithms])
+        return np.asarray(logarithms - logarithm(_total(self.link.predictions(outputs))))
 
     def gradient(self, outputs: Array, column: int | None) -> Array:
         """Return the derivative of one probability of each row with respect to its outputs.
@@ -73,36 +68,21 @@ class Link(NamedTuple):
         ndarray, shape (n_samples, n_outputs)
             The derivatives.
         """
+        if self._are_own:
+            return self.link.gradient(outputs, column)
         p = self.probabilities(outputs)
-        column_of_row = p.argmax(axis=1) if column is None else np.full(len(p), column)
-        is_chosen = column_of_row[:, np.newaxis] == np.arange(p.shape[1])
-        chosen = p[is_chosen][:, np.newaxis]
-        if self.softmax:
-            gradient = chosen * (is_chosen - p)
-        elif outputs.shape[1] == 1 and not self.multilabel:
+        is_chosen = chosen_columns(p, column)
+        if outputs.shape[1] == 1:
             sign = is_chosen[:, 1:].astype(p.dtype) * 2 - 1
             gradient = sign * (p[:, :1] * p[:, 1:])
         else:
-            sigmoid = _apply("sigmoid", outputs)
-            gradient = sigmoid * (1 - sigmoid)
-            if self.multilabel:
-                gradient = gradient * is_chosen
-            else:
-                total = _positive(sigmoid.sum(axis=1, keepdims=True))
-                gradient = gradient * (is_chosen - chosen) / total
+            sigmoid = self.link.predictions(outputs)
+            chosen = p[is_chosen][:, np.newaxis]
+            gradient = sigmoid * (1 - sigmoid) * (is_chosen - chosen) / _total(sigmoid)
         return np.asarray(gradient, outputs.dtype)
 
 
-def _positive(total: Array) -> Array:
-    return np.asarray(np.maximum(total, np.finfo(total.dtype).tiny))
-
-
-def _softplus(x: Array) -> Array:
-    return _apply("softplus", x)
-
-
-def _apply(name: str, x: Array) -> Array:
-    x = np.ascontiguousarray(x)
-    if name in ("exp", "log"):
-        return _core.math_function(name, x, None)
-    return _core.activation_forward(name, 0.0, x, None)
+def _total(sigmoids: Array) -> Array:
+    """Return the sums of the rows, greater than 0."""
+    sums = sigmoids.sum(axis=1, keepdims=True)
+    return np.asarray(np.maximum(sums, np.finfo(sigmoids.dtype).tiny))

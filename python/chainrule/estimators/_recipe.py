@@ -38,8 +38,6 @@ class Objective:
     ----------
     loss : Loss
         What the core minimizes.
-    out_activation : str
-        scikit-learn's name for what turns outputs into predictions.
     gradient : float
         scikit-learn's gradient divided by that of `loss`.
     value : float
@@ -47,7 +45,6 @@ class Objective:
     """
 
     loss: Loss
-    out_activation: str
     gradient: float = 1.0
     value: float = 1.0
 

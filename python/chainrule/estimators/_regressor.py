@@ -11,9 +11,10 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from .. import _arguments, _core
+from .. import _arguments
+from .._links import Link, link_of_fit
 from .._loss import Loss
-from .._losses import LOSSES, MSE, GaussianNLL, Poisson, Quantile, as_loss
+from .._losses import LOSSES, MSE, as_loss
 from ._base import BaseMLP
 from ._plain import present
 from ._recipe import Objective
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
     from .._schedules import Schedule
     from .._typing import Floats
 
-_OF_CLASSES = ("cross_entropy", "binary_cross_entropy")
-_NAMES = ("squared_error", *(name for name in LOSSES if name not in _OF_CLASSES))
+_NAMES = (
+    "squared_error",
+    *(name for name, loss in LOSSES.items() if not loss().link.is_of_classes),
+)
+_WITH_DEVIATIONS = [name for name, loss in LOSSES.items() if loss().link.has_deviations]
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-learn has no types
@@ -267,10 +271,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
                 f"y must have {self._n_targets} columns, as in the fit that goes on, "
                 f"got {n_targets}"
             )
-        if self._loss().name in _OF_CLASSES:
+        loss = self._loss()
+        if loss.link.is_of_classes:
             raise ValueError(f"loss must be one for regression, got {self.loss!r}")
-        if isinstance(self._loss(), Poisson) and y.min() < 0:
-            raise ValueError(f"y must be >= 0 for the poisson loss, got {y.min():g}")
+        low, _ = loss.target_range
+        if low is not None and y.min() < low:
+            raise ValueError(f"y must be >= {low:g} for the {loss.name} loss, got {y.min():g}")
         self._n_targets = n_targets
         return np.asarray(y).reshape(len(y), -1)
 
@@ -286,20 +292,22 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         return MSE() if self.loss == "squared_error" else as_loss(self.loss)
 
     def _out_features(self) -> int:
-        loss = self._loss()
-        if isinstance(loss, Quantile):
-            return self._n_targets * len(loss.levels)
-        return self._n_targets * (2 if isinstance(loss, GaussianNLL) else 1)
+        return self._n_targets * self._loss().link.outputs_per_target
 
     def _objective(self) -> Objective:
         # Both of scikit-learn's losses descend along the sum over the outputs; of the half square
         # it reports the mean.
-        if self.loss == "squared_error":
-            return Objective(MSE(), "identity", 0.5 * self._n_targets, 0.5)
-        if self.loss == "poisson":
-            return Objective(Poisson(), "exp", self._n_targets, self._n_targets)
         loss = self._loss()
-        return Objective(loss, "exp" if isinstance(loss, Poisson) else "identity")
+        if self.loss == "squared_error":
+            return Objective(loss, 0.5 * self._n_targets, 0.5)
+        if self.loss == "poisson":
+            return Objective(loss, self._n_targets, self._n_targets)
+        return Objective(loss)
+
+    def _link(self) -> Link:
+        """Return what the outputs of the fitted network mean."""
+        loss = self._trainer.loss if self._trainer else self._loss()
+        return link_of_fit(loss.link, self.out_activation_)
 
     def _target_scale(self, targets: npt.NDArray[Any], warns: bool) -> TargetScale | None:
         loss, dtype = self._loss(), self.model_.dtype
@@ -409,21 +417,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
             For `return_std` with another loss.
         """
         whole = self._whole()
-        loss = whole._trainer.loss if whole._trainer else whole._loss()
-        is_gaussian = isinstance(loss, GaussianNLL)
-        if return_std and not is_gaussian:
-            raise ValueError(f"return_std must be False unless loss is 'gaussian_nll', got {loss}")
+        link = whole._link()
+        if return_std and not link.has_deviations:
+            loss = whole._trainer.loss if whole._trainer else whole._loss()
+            names = " or ".join(map(repr, _WITH_DEVIATIONS))
+            raise ValueError(f"return_std must be False unless loss is {names}, got {loss}")
         outputs: npt.NDArray[Any] = whole._outputs(X)
-        if isinstance(loss, Quantile) and len(loss.levels) > 1:
-            outputs = outputs.reshape(len(outputs), -1, len(loss.levels))
-        elif whole.out_activation_ == "exp":
-            outputs = _exp(outputs)
-        if not is_gaussian:
-            return outputs[:, 0] if outputs.shape[1] == 1 else outputs
-        mean, log_variance = np.split(outputs, 2, axis=1)
-        if mean.shape[1] == 1:
-            mean, log_variance = mean[:, 0], log_variance[:, 0]
-        return (mean, np.sqrt(_exp(log_variance))) if return_std else mean
+        predictions = _of_one_target(link.predictions(outputs))
+        if not return_std:
+            return predictions
+        return predictions, _of_one_target(link.deviations(outputs))
 
     def input_gradient(self, X: Any, target: int = 0) -> Floats:
         """Compute the gradient of a prediction with respect to the features.
@@ -449,17 +452,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
             When another thread computes a gradient of this estimator.
         """
         whole = self._whole()
+        link = whole._link()
 
         def of_outputs(outputs: Floats) -> Floats:
             column = _arguments.integer(target, "target", 0, outputs.shape[1] - 1)
-            gradient: Floats = np.zeros_like(outputs)
-            is_rate = whole.out_activation_ == "exp"
-            gradient[:, column] = _exp(outputs)[:, column] if is_rate else 1
+            gradient: Floats = link.gradient(outputs, column)
             return gradient
 
         gradient: Floats = whole._input_gradient(X, of_outputs)
         return gradient
 
 
-def _exp(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return _core.math_function("exp", np.ascontiguousarray(x), None)
+def _of_one_target(predictions: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Leave out the axis of targets where there is one."""
+    return predictions[:, 0] if predictions.shape[1] == 1 else predictions

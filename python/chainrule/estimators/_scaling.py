@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._layers import Standardize
-from .._losses import GaussianNLL, Quantile
-from .._scale import found_in_x, found_in_y, odd_columns, warn
+from .._links import WithUnits
+from .._scale import found_in_x, found_in_y, largest_target, odd_columns, warn
 from .._training import Trainer
 from ._state import attach
 
@@ -60,17 +60,15 @@ class TargetScale(NamedTuple):
         """Let the last layer turn standardized outputs into those of y, or the other way round."""
         weight, bias = model.weights[-1], model.biases[-1]
         assert bias is not None
-        n_levels = len(loss.levels) if isinstance(loss, Quantile) else 1
-        means, factors = (np.repeat(values, n_levels) for values in self)
-        n = len(means)
+        link = loss.link
+        assert isinstance(link, WithUnits)
+        factors, offsets = link.in_units(*self)
         if inverse:
-            weight[:, :n] = weight[:, :n] / factors
-            bias[:n] = (bias[:n] - means) / factors
+            weight[:] = weight / factors
+            bias[:] = (bias - offsets) / factors
         else:
-            weight[:, :n] = weight[:, :n] * factors
-            bias[:n] = bias[:n] * factors + means
-        if isinstance(loss, GaussianNLL):
-            bias[n:] += (-2 if inverse else 2) * np.log(factors)
+            weight[:] = weight * factors
+            bias[:] = bias * factors + offsets
 
 
 def target_scale(
@@ -82,10 +80,11 @@ def target_scale(
     warns: bool,
 ) -> TargetScale | None:
     """Return by what targets are standardized, None for not at all; warn where it is missing."""
-    if loss.largest_target is None:
+    limit = largest_target(loss)
+    if limit is None:
         return None
     if choice is not True:
-        found = odd_columns(targets, loss.largest_target)
+        found = odd_columns(targets, limit)
         if found is None:
             return None
         if choice is False:

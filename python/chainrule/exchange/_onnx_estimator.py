@@ -6,17 +6,18 @@ others that have their attributes `model_`, `out_activation_` and, of classifier
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .._losses import GaussianNLL, Quantile
+from .._links import Link, link_of_fit
 from ._onnx_graph import Graph, add_labels, add_probabilities, class_labels
 
 
 def is_multilabel(estimator: Any) -> bool:
     """Return whether a classifier predicts several labels and not one of several classes."""
-    guess = estimator.out_activation_ == "logistic" and estimator.model_.out_features > 1
+    guess = link_of(estimator).name == "sigmoid" and estimator.model_.out_features > 1
     return bool(getattr(estimator, "_is_multilabel", guess))
 
 
@@ -32,7 +33,7 @@ def add_classes(graph: Graph, estimator: Any, logits: str, label: str) -> str:
     """Add the output `label`; return the name of the probabilities."""
     n_outputs = estimator.model_.out_features
     multilabel = is_multilabel(estimator)
-    against_all = n_outputs > 1 and estimator.out_activation_ == "logistic" and not multilabel
+    against_all = n_outputs > 1 and link_of(estimator).name == "sigmoid" and not multilabel
     probabilities = add_probabilities(graph, logits, n_outputs, multilabel, against_all)
     # Two sigmoids may both be rounded to 1 where their logits still differ.
     scores = logits if against_all else probabilities
@@ -42,30 +43,48 @@ def add_classes(graph: Graph, estimator: Any, logits: str, label: str) -> str:
 
 def values_shape(estimator: Any) -> list[int]:
     """Return the shape of a row of what :func:`add_values` adds."""
-    n, loss = estimator.model_.out_features, loss_of(estimator)
-    if isinstance(loss, GaussianNLL):
-        return [n // 2]
-    if isinstance(loss, Quantile) and 1 < len(loss.levels) < n:
-        return [n // len(loss.levels), len(loss.levels)]
-    return [n]
+    n_targets, *rest = link_of(estimator).shape(estimator.model_.out_features)
+    return rest if rest and n_targets == 1 else [n_targets, *rest]
 
 
 def add_values(graph: Graph, estimator: Any, outputs: str) -> str:
     """Add what `predict` of a regressor returns, with an axis of targets also for one of them."""
-    shape = values_shape(estimator)
-    if estimator.out_activation_ == "exp":
-        return graph.add("Exp", outputs)
-    if isinstance(loss_of(estimator), GaussianNLL):
-        first, last, axis = (np.array([i], np.int64) for i in (0, shape[0], 1))
-        return graph.add("Slice", outputs, first, last, axis)
-    if len(shape) > 1:
-        return graph.add("Reshape", outputs, np.array([0, *shape], np.int64))
+    return _VALUES[link_of(estimator).name](graph, outputs, values_shape(estimator))
+
+
+def _add_identity(graph: Graph, outputs: str, shape: list[int]) -> str:
     return outputs
 
 
-def loss_of(estimator: Any) -> Any:
-    """Return the loss that a regressor was fitted by; None of one that does not tell."""
+def _add_exp(graph: Graph, outputs: str, shape: list[int]) -> str:
+    return graph.add("Exp", outputs)
+
+
+def _add_means(graph: Graph, outputs: str, shape: list[int]) -> str:
+    first, last, axis = (np.array([i], np.int64) for i in (0, shape[0], 1))
+    return graph.add("Slice", outputs, first, last, axis)
+
+
+def _add_quantiles(graph: Graph, outputs: str, shape: list[int]) -> str:
+    if len(shape) == 1:
+        return outputs
+    return graph.add("Reshape", outputs, np.array([0, *shape], np.int64))
+
+
+# The nodes that make predictions of outputs, for each link of a regressor.
+_VALUES: dict[str, Callable[[Graph, str, list[int]], str]] = {
+    "identity": _add_identity,
+    "exp": _add_exp,
+    "gaussian": _add_means,
+    "quantiles": _add_quantiles,
+}
+
+
+def link_of(estimator: Any) -> Link:
+    """Return what the outputs of a fitted estimator's network mean."""
     trainer = getattr(estimator, "_trainer", None)
-    if trainer is None:
-        return estimator._loss() if hasattr(estimator, "_loss") else None
-    return trainer.loss
+    if trainer is not None:
+        loss = trainer.loss
+    else:
+        loss = estimator._loss() if hasattr(estimator, "_loss") else None
+    return link_of_fit(None if loss is None else loss.link, estimator.out_activation_)

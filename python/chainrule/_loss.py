@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 _LISTED = _core.losses()
 _OUTPUTS = _core.links()
-# For calls of kernels, which take a few microseconds in all: making a link would take one more.
-_OF_LABELS = {name for name, info in _LISTED.items() if info["targets"] == "labels"}
-_OUTPUTS_PER_TARGET = {name: _OUTPUTS[info["link"]] for name, info in _LISTED.items()}
 
 
 class Loss:
@@ -35,6 +32,14 @@ class Loss:
     # Root mean square of targets beyond which a network hardly learns them, see _scale.py. Only
     # where outputs have the units of targets.
     largest_target: ClassVar[float] = 1000.0
+    # The list's columns that every step needs: looked up once, since a step may take microseconds.
+    _takes_labels: ClassVar[bool]
+    _outputs_per_target: ClassVar[int | None]  # None: one for each of _values
+
+    def __init_subclass__(cls) -> None:
+        info = _LISTED[cls.name]
+        cls._takes_labels = info["targets"] == "labels"
+        cls._outputs_per_target = _OUTPUTS[info["link"]]
 
     @property
     def link(self) -> Link:
@@ -67,7 +72,7 @@ class Loss:
 
     def n_targets(self, out_features: int) -> int:
         """Return how many target columns go with a model of `out_features` outputs."""
-        per_target = _OUTPUTS_PER_TARGET[self.name] or len(self._values())
+        per_target = self._outputs_per_target or len(self._values())
         if per_target == 1:
             return out_features
         n_targets, rest = divmod(out_features, per_target)
@@ -91,7 +96,7 @@ class Loss:
         Labels are integers of shape (batch_size,), or probabilities, one column for each class.
         """
         n_columns = self.n_targets(out_features)
-        if self.name in _OF_LABELS:
+        if self._takes_labels:
             array = _validation.classes(y, argument)
             if array.ndim == 2 and array.shape[1] != 1:
                 return _validation.probabilities(array, argument, dtype, n_rows, n_columns)

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "arrays.hpp"
+#include "interpreter.hpp"
 #include "network/network.hpp"
 
 namespace chainrule::bindings {
@@ -49,7 +50,7 @@ struct BoundNetwork {
   AlignedBuffer<T> gradient;
   Precision precision = Precision::kFull;
   Workspace<T> workspace;
-  Team team;
+  SignalTeam team;         // of the calls that take an InUse, of trainers too
   bool is_in_use = false;  // read and written with the GIL held
   // Of the last forward, kept for backward; 0 rows after one that did not end.
   Array<T> input{std::vector<py::ssize_t>{0, 0}};

@@ -9,7 +9,13 @@
 namespace chainrule::bindings {
 namespace {
 
+namespace py = pybind11;
+
 std::atomic<unsigned long> main_thread{0};
+
+// A contextvars.ContextVar whose values are capsules of variants. Never freed: daemon threads may
+// call while Python ends.
+PyObject* variant_context = nullptr;
 
 }  // namespace
 
@@ -18,13 +24,36 @@ Interrupt::Poll signal_poll() {
 }
 
 void remember_main_thread() {
-  namespace py = pybind11;
   const py::object thread = py::module_::import("threading").attr("main_thread")();
   main_thread = thread.attr("ident").cast<unsigned long>();
 #if !defined(_WIN32)
   // The thread that forks is the child's main thread.
   pthread_atfork(nullptr, nullptr, [] { main_thread = PyThread_get_thread_ident(); });
 #endif
+}
+
+void make_variant_context() {
+  variant_context = PyContextVar_New("chainrule variant", nullptr);
+  if (variant_context == nullptr) throw py::error_already_set();
+}
+
+const Variant& variant_of_call() {
+  PyObject* named = nullptr;
+  if (PyContextVar_Get(variant_context, nullptr, &named) != 0) throw py::error_already_set();
+  if (named == nullptr) return active_variant();
+  const auto capsule = py::reinterpret_steal<py::capsule>(named);
+  return *capsule.get_pointer<const Variant>();
+}
+
+py::object enter_variant(const Variant& variant) {
+  const py::capsule named(&variant);
+  auto token = py::reinterpret_steal<py::object>(PyContextVar_Set(variant_context, named.ptr()));
+  if (!token) throw py::error_already_set();
+  return token;
+}
+
+void leave_variant(const py::object& token) {
+  if (PyContextVar_Reset(variant_context, token.ptr()) != 0) throw py::error_already_set();
 }
 
 }  // namespace chainrule::bindings

@@ -1,4 +1,5 @@
-// Work without the interpreter's lock, and its signals. Used by the register_*.cpp files.
+// Work without the interpreter's lock, its signals, and the variant that its context names. Used by
+// the register_*.cpp files.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -7,6 +8,7 @@
 
 #include "base/flush_to_zero.hpp"
 #include "base/interrupt.hpp"
+#include "kernels/registry.hpp"
 #include "ops/team.hpp"
 
 namespace chainrule::bindings {
@@ -50,22 +52,43 @@ inline bool signal_raised() {
 // Signal handlers run only on the main thread, so other threads need not poll.
 Interrupt::Poll signal_poll();
 
-// The same with a team, whose interrupt polls for signals; raises the exception of a handler. 0
-// threads: the setting of the process.
+// The variant of a call: that of the innermost open block of runtime.use_variant in Python's
+// context, else the process's default. Read with the GIL when the call begins, and handed down: the
+// pool's threads have no context. Throws std::invalid_argument for the environment variable.
+const Variant& variant_of_call();
+template <class T>
+const KernelTable<T>& kernels_of_call() {
+  return kernels_of<T>(variant_of_call());
+}
+
+// Opens a block in Python's context; returns the token that closes it, in the same context only.
+pybind11::object enter_variant(const Variant& variant);
+void leave_variant(const pybind11::object& token);
+
+// A team that signals stop: of a model, or of one call. Every call begins it anew.
+struct SignalTeam {
+  Interrupt interrupt;
+  Team team{interrupt};
+};
+
+// Runs arithmetic as `compute` does, by a team that it hands to the function; raises the exception
+// of a signal's handler. 0 threads: the setting of the process.
 template <class Function>
-auto compute_interruptible(Team& team, int threads, const Function& function) {
-  team.begin(threads);
-  team.interrupt().begin(signal_poll());
-  const auto end = [&team] {
-    const bool is_stopped = team.interrupt().is_stopped();
-    team.interrupt().end();
+auto compute_interruptible(SignalTeam& own, int threads, const Function& function) {
+  Team& team = own.team;
+  team.begin(threads, variant_of_call());
+  own.interrupt.begin(signal_poll());
+  const auto call = [&] { return function(team); };
+  const auto end = [&own] {
+    const bool is_stopped = own.interrupt.is_stopped();
+    own.interrupt.end();
     if (is_stopped) throw pybind11::error_already_set();
   };
-  if constexpr (std::is_void_v<decltype(function())>) {
-    compute(function);
+  if constexpr (std::is_void_v<decltype(call())>) {
+    compute(call);
     end();
   } else {
-    auto result = compute(function);
+    auto result = compute(call);
     end();
     return result;
   }
@@ -73,5 +96,6 @@ auto compute_interruptible(Team& team, int threads, const Function& function) {
 
 // At import.
 void remember_main_thread();
+void make_variant_context();
 
 }  // namespace chainrule::bindings

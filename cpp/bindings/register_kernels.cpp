@@ -21,8 +21,9 @@ void register_elementwise(py::module_& module) {
       "all_finite",
       [](const Array<T>& x) {
         const auto [data, size] = CallArrays().elements(x, "x");
+        const KernelTable<T>& kernels = kernels_of_call<T>();
         const KeepDenormals mode;  // which are finite; no traps
-        return without_lock([&] { return active_kernels<T>().all_finite(data, size); });
+        return without_lock([&] { return kernels.all_finite(data, size); });
       },
       "x"_a.noconvert());
   module.def(
@@ -34,7 +35,8 @@ void register_elementwise(py::module_& module) {
         const auto [data, size] = arrays.elements(x, "x", shape);
         Array<T> result = arrays.output<T>(out, "out", shape, Use::kWrittenInPlace);
         T* y = result.mutable_data();
-        compute([&] { active_kernels<T>().math_functions[index](data, y, size); });
+        const KernelTable<T>& kernels = kernels_of_call<T>();
+        compute([&] { kernels.math_functions[index](data, y, size); });
         return result;
       },
       "name"_a, "x"_a.noconvert(), "out"_a);
@@ -47,9 +49,9 @@ void register_elementwise(py::module_& module) {
         const auto [data, size] = arrays.elements(x, "x", shape);
         Array<T> result = arrays.output<T>(out, "out", shape, Use::kWrittenInPlace);
         T* y = result.mutable_data();
-        compute([&] {
-          active_kernels<T>().activations[index].forward(data, y, size, static_cast<T>(parameter));
-        });
+        const KernelTable<T>& kernels = kernels_of_call<T>();
+        compute(
+            [&] { kernels.activations[index].forward(data, y, size, static_cast<T>(parameter)); });
         return result;
       },
       "name"_a, "parameter"_a, "x"_a.noconvert(), "out"_a);
@@ -64,9 +66,10 @@ void register_elementwise(py::module_& module) {
         const T* kept = arrays.elements(saved, "saved", shape).data;
         Array<T> result = arrays.output<T>(out, "out", shape, Use::kWrittenInPlace);
         T* grad_x = result.mutable_data();
+        const KernelTable<T>& kernels = kernels_of_call<T>();
         compute([&] {
-          active_kernels<T>().activations[index].backward(grad_y, kept, grad_x, size,
-                                                          static_cast<T>(parameter));
+          kernels.activations[index].backward(grad_y, kept, grad_x, size,
+                                              static_cast<T>(parameter));
         });
         return result;
       },
@@ -80,8 +83,8 @@ py::object drawn_mask(uint64_t seed, uint32_t layer, uint64_t step, double proba
   T* mask = result.mutable_data();
   const int64_t size = result.size();
   constexpr int64_t kPiece = int64_t{1} << 16;
-  Team team;
-  compute_interruptible(team, threads_to_draw(static_cast<double>(size)), [&] {
+  SignalTeam own;
+  compute_interruptible(own, threads_to_draw(static_cast<double>(size)), [&](Team& team) {
     team.run((size + kPiece - 1) / kPiece, size * kElementWork,
              [&](Context& context, int64_t piece) {
                const int64_t first = piece * kPiece, count = std::min(kPiece, size - first);
@@ -98,8 +101,8 @@ py::object drawn_weight(Initializer initializer, uint64_t seed, uint32_t layer, 
                         int64_t out_features, const py::object& out) {
   Array<T> result = CallArrays().output<T>(out, "out", in_features, out_features);
   T* weight = result.mutable_data();
-  Team team;
-  compute_interruptible(team, threads_to_draw(static_cast<double>(result.size())), [&] {
+  SignalTeam own;
+  compute_interruptible(own, threads_to_draw(static_cast<double>(result.size())), [&](Team& team) {
     initialize_layer<T>(team, initializer, seed, layer, in_features, out_features, weight, nullptr);
   });
   return result;
@@ -130,8 +133,8 @@ void register_random(py::module_& module) {
       [](uint64_t seed, uint32_t epoch, int64_t size) {
         py::array_t<int64_t> order(size);
         int64_t* data = order.mutable_data();
-        Team team;
-        compute_interruptible(team, 1, [&] { shuffle(seed, epoch, data, size, team.interrupt()); });
+        SignalTeam own;
+        compute_interruptible(own, 1, [&](Team& team) { shuffle(team, seed, epoch, data, size); });
         return order;
       },
       "seed"_a, "epoch"_a, "size"_a);
@@ -162,8 +165,9 @@ void register_dense(py::module_& module) {
         if (!preactivation.is_none()) {
           z = arrays.output<T>(preactivation, "preactivation", x.rows, w.columns).mutable_data();
         }
+        const Variant& variant = variant_of_call();
         compute([&] {
-          Team team(threads);
+          Team team(threads, variant);
           dense_forward(team, shape, x.data, w.data, b, a, static_cast<T>(parameter), z, y);
         });
         return result;
@@ -188,8 +192,9 @@ void register_dense(py::module_& module) {
           of_b = arrays.output<T>(grad_b, "grad_b", b_shape);
         }
         T *gx = write(of_x), *gw = write(of_w), *gb = write(of_b);
+        const Variant& variant = variant_of_call();
         compute([&] {
-          Team team(threads);
+          Team team(threads, variant);
           dense_backward(team, shape, grad.data, x.data, w.data, gx, gw, gb);
         });
         return py::make_tuple(of_x, of_w, of_b);
@@ -243,7 +248,7 @@ void register_norms(py::module_& module) {
           norm.normalized = normalized.mutable_data();
           norm.inverse_deviation = inverse_deviation.mutable_data();
           norm.y = result.mutable_data();
-          const KernelTable<T>& kernels = active_kernels<T>();
+          const KernelTable<T>& kernels = kernels_of_call<T>();
           if (!is_batch) {
             compute([&] { kernels.layer_norm_forward(norm); });
             return py::make_tuple(result, normalized, inverse_deviation);
@@ -287,7 +292,7 @@ void register_norms(py::module_& module) {
                                      grad_shift.mutable_data(),
                                      false,
                                      false};
-          const KernelTable<T>& kernels = active_kernels<T>();
+          const KernelTable<T>& kernels = kernels_of_call<T>();
           compute([&] {
             if (is_batch) return kernels.batch_norm_backward(norm);
             kernels.norm_parameter_gradients(norm);
@@ -311,7 +316,8 @@ void register_norms(py::module_& module) {
             const_cast<T*>(arrays.vector(running_variance, "running_variance", norm.columns));
         Array<T> result = arrays.output<T>(out, "out", norm.rows, norm.columns);
         norm.y = result.mutable_data();
-        compute([&] { active_kernels<T>().batch_norm_predict(norm); });
+        const KernelTable<T>& kernels = kernels_of_call<T>();
+        compute([&] { kernels.batch_norm_predict(norm); });
         return result;
       },
       "x"_a.noconvert(), "scale"_a.noconvert(), "shift"_a.noconvert(), "running_mean"_a.noconvert(),
@@ -321,8 +327,9 @@ void register_norms(py::module_& module) {
 template <class T>
 double loss_of(const LossSpec& spec, const MatrixView<const T>& outputs,
                const TargetView<T>& targets, const std::string& reduction, T* gradient) {
+  const Variant& variant = variant_of_call();
   return compute([&] {
-    Team team;
+    Team team(1, variant);
     const LossFunction<T> function(spec);
     return function(team, outputs.data, outputs.rows, outputs.columns, targets,
                     reduction_of(reduction), gradient)

@@ -64,8 +64,8 @@ py::object predict(const BoundNetwork<T>& model, const Array<T>& x, int threads,
   const MatrixView<const T> rows = read_matrix(x, "X", kAnyRows, model.network.in_features());
   Array<T> out({rows.rows, model.network.out_features()});
   T* y = write(out);
-  Team team;
-  const bool is_accepted = compute_interruptible(team, threads, [&] {
+  SignalTeam own;
+  const bool is_accepted = compute_interruptible(own, threads, [&](Team& team) {
     if (check && !team.kernels<T>().all_finite(rows.data, rows.size())) return false;
     model.network.predict(team, rows.data, rows.rows, y, precision);
     return true;
@@ -78,7 +78,7 @@ void register_bound(py::module_& module, const char* name) {
   using Model = BoundNetwork<T>;
   py::class_<Model>(module, name)
       .def(py::init([](int64_t in_features, const std::vector<LayerSpec>& layers, uint64_t seed) {
-             Team team;
+             SignalTeam own;
              double numbers = 0;
              int64_t inputs = in_features;
              for (const LayerSpec& layer : layers) {
@@ -86,8 +86,8 @@ void register_bound(py::module_& module, const char* name) {
                inputs = layer.out_features;
              }
              return std::make_unique<Model>(compute_interruptible(
-                 team, threads_to_draw(numbers),
-                 [&] { return Network<T>(in_features, layers, seed, team); }));
+                 own, threads_to_draw(numbers),
+                 [&](Team& team) { return Network<T>(in_features, layers, seed, team); }));
            }),
            "in_features"_a, "layers"_a, "seed"_a)
       .def_property_readonly(
@@ -107,7 +107,7 @@ void register_bound(py::module_& module, const char* name) {
             const InUse<T> use(self);
             const auto size = static_cast<double>(self.network.parameters().size());
             compute_interruptible(self.team, threads_to_draw(size),
-                                  [&] { self.network.initialize(self.team, seed); });
+                                  [&](Team& team) { self.network.initialize(team, seed); });
           },
           "seed"_a)
       .def_property_readonly("is_ready", [](const Model& self) { return self.network.is_ready(); })
@@ -117,9 +117,8 @@ void register_bound(py::module_& module, const char* name) {
             const MatrixView<const T> rows =
                 read_matrix(x, "X", kAnyRows, self.network.in_features());
             const InUse<T> use(self);
-            compute_interruptible(self.team, 1, [&] {
-              self.network.standardize(self.team, rows.data, rows.rows);
-              return 0;
+            compute_interruptible(self.team, 1, [&](Team& team) {
+              self.network.standardize(team, rows.data, rows.rows);
             });
           },
           "x"_a.noconvert())
@@ -157,16 +156,15 @@ void register_bound(py::module_& module, const char* name) {
             self.input = x;
             self.input_rows = 0;
             self.workspace.precision = self.precision;
-            compute_interruptible(self.team, threads, [&] {
-              const T* outputs = self.network.forward(self.team, self.workspace, rows.data,
-                                                      rows.rows, training, step);
-              if (self.team.interrupt().is_stopped()) return 0;
+            compute_interruptible(self.team, threads, [&](Team& team) {
+              const T* outputs =
+                  self.network.forward(team, self.workspace, rows.data, rows.rows, training, step);
+              if (team.is_stopped()) return;
               if (training && !self.network.statistics_are_finite(self.workspace)) {
                 throw std::domain_error("X must give finite batch statistics, got an overflow");
               }
               std::copy_n(outputs, y.size(), y.data);
               self.network.commit_statistics(self.workspace, 1);
-              return 0;
             });
             self.input_rows = rows.rows;
           },
@@ -188,10 +186,9 @@ void register_bound(py::module_& module, const char* name) {
             const InUse<T> use(self);
             self.workspace.shards = shards;
             Gradient<T> gradient = self.new_gradient();
-            compute_interruptible(self.team, threads, [&] {
+            compute_interruptible(self.team, threads, [&](Team& team) {
               std::copy_n(of_outputs.data, of_outputs.size(), self.workspace.output_gradient());
-              self.network.backward(self.team, self.workspace, read(self.input), gx, gradient);
-              return 0;
+              self.network.backward(team, self.workspace, read(self.input), gx, gradient);
             });
           },
           "grad_output"_a.noconvert(), "grad_x"_a.noconvert(), "shards"_a, "threads"_a)
@@ -209,11 +206,11 @@ void register_bound(py::module_& module, const char* name) {
             T* gx = write_rows(grad_x, "grad_x", rows.rows, rows.columns);
             const InUse<T> use(self);
             Gradient<T> gradient = self.new_gradient();
-            Team team;
+            SignalTeam own;
             Workspace<T> workspace;
             workspace.precision = self.precision;
             workspace.shards = shards;
-            return compute_interruptible(team, threads, [&] {
+            return compute_interruptible(own, threads, [&](Team& team) {
               const LossFunction<T> function(loss);
               return self.network.loss_and_gradient(
                   team, workspace, rows.data, rows.rows, view, function, reduction_of(reduction),

@@ -126,20 +126,27 @@ void register_runtime(py::module_& module) {
     for (std::string_view name : kPrecisions) names.append(py::str(std::string(name)));
     return names;
   });
-  module.def("has_tiles", [] { return active_kernels<float>().bf16->uses_tiles; });
+  module.def("has_tiles", [] { return kernels_of_call<float>().bf16->uses_tiles; });
   module.def("compiled_variants", [] { return names_of(compiled_variants()); });
   module.def("variants", [] { return names_of(supported_variants()); });
-  module.def("active_variant", [] { return active_variant().name; });
+  module.def("active_variant", [] { return variant_of_call().name; });
   module.def(
-      "set_variant", [](const std::string& name) { set_active_variant(name); }, py::arg("name"));
+      "set_variant", [](const std::string& name) { set_active_variant(variant_named(name)); },
+      py::arg("name"));
+  module.def(
+      "enter_variant", [](const std::string& name) { return enter_variant(variant_named(name)); },
+      py::arg("name"));
+  module.def("leave_variant", leave_variant, py::arg("token"));
   module.def("build_config", build_config);
   module.def("num_threads", thread_count);
   module.def("set_num_threads", set_thread_count, py::arg("threads"));
   module.def(
       "peak_flops",
       [](int threads, const std::string& dtype) {
+        const Variant& variant = variant_of_call();
         return compute([&] {
-          return dtype == "float64" ? peak_flops<double>(threads) : peak_flops<float>(threads);
+          return dtype == "float64" ? peak_flops<double>(threads, variant)
+                                    : peak_flops<float>(threads, variant);
         });
       },
       py::arg("threads"), py::arg("dtype"));

@@ -51,6 +51,7 @@ struct BoundTrainer {
 
   BoundNetwork<T>& model;
   LossSpec loss;
+  int threads = 0;  // at most; 0: as many as the process is set to
 
   Trainer<T> trainer;
   // Of the bound dataset, kept alive:
@@ -59,16 +60,12 @@ struct BoundTrainer {
   OptionalArray<T> sample_weight;
 };
 
+// By the model's team, from which InUse keeps others.
 template <class T, class Function>
 RunResult run_interruptible(BoundTrainer<T>& self, const Function& function) {
   const InUse<T> use(self.model);
   self.model.precision = self.trainer.precision();
-  self.trainer.interrupt().begin(signal_poll());
-  const RunResult result = compute(function);
-  const bool is_stopped = self.trainer.interrupt().is_stopped();
-  self.trainer.interrupt().end();
-  if (is_stopped) throw py::error_already_set();
-  return result;
+  return compute_interruptible(self.model.team, self.threads, function);
 }
 
 template <class T>
@@ -134,9 +131,7 @@ void register_trainer(py::module_& module, const char* name) {
            "model"_a, "loss"_a, "optimizer"_a, "schedule"_a, "l1"_a, "l2"_a, "penalize_biases"_a,
            "divide_penalties"_a, "clip_norm"_a, "clip_value"_a, "seed"_a, "shards"_a,
            py::keep_alive<1, 2>())
-      .def_property(
-          "threads", [](const Bound& self) { return self.trainer.threads; },
-          [](Bound& self, int threads) { self.trainer.threads = threads; })
+      .def_readwrite("threads", &Bound::threads)
       .def_property(
           "precision", [](const Bound& self) { return name_of<T>(self.trainer.precision()); },
           [](Bound& self, const std::string& value) {
@@ -183,7 +178,7 @@ void register_trainer(py::module_& module, const char* name) {
             const Dataset<T> data = dataset_of(self, x, targets, sample_weight);
             const Batch<T> batch{data.x, data.rows, data.targets};
             const RunResult result =
-                run_interruptible(self, [&] { return self.trainer.step(batch); });
+                run_interruptible(self, [&](Team& team) { return self.trainer.step(team, batch); });
             return py::make_tuple(status_name(result.status), result.loss);
           },
           "x"_a.noconvert(), "targets"_a, "sample_weight"_a.noconvert())
@@ -223,8 +218,8 @@ void register_trainer(py::module_& module, const char* name) {
       .def(
           "run",
           [](Bound& self, int64_t max_steps) {
-            const RunResult result =
-                run_interruptible(self, [&] { return self.trainer.run(max_steps); });
+            const RunResult result = run_interruptible(
+                self, [&](Team& team) { return self.trainer.run(team, max_steps); });
             return py::make_tuple(status_name(result.status), result.steps);
           },
           "max_steps"_a)
@@ -270,9 +265,10 @@ void register_optimizer_step(py::module_& module) {
           Array<T> state = arrays.written<T>(states[i], kNames[i], shape);
           if (is_kept[i]) slice.states[i] = state.mutable_data();
         }
+        const KernelTable<T>& kernels = kernels_of_call<T>();
         compute([&] {
           OptimizerStepper<T> stepper(spec);
-          stepper.prepare(active_kernels<T>(), step, learning_rate, grad_scale, clip_value);
+          stepper.prepare(kernels, step, learning_rate, grad_scale, clip_value);
           stepper.apply(slice);
         });
       },

@@ -6,6 +6,7 @@
 # and numbers first. `out` and gradients are written where they are given; None makes new ones.
 
 from collections.abc import Sequence
+from contextvars import Token
 from typing import Literal, TypeAlias, TypedDict
 
 import numpy as np
@@ -44,8 +45,10 @@ def precisions() -> list[str]: ...  # of float32; float64 has "float64" alone
 def has_tiles() -> bool: ...  # whether the active variant multiplies bf16 by tiles
 def compiled_variants() -> list[str]: ...  # best first
 def variants() -> list[str]: ...  # those that this machine runs, best first
-def active_variant() -> str: ...
-def set_variant(name: str) -> None: ...  # ValueError for a name that variants() does not list
+def active_variant() -> str: ...  # of the innermost block in this context, else the default
+def set_variant(name: str) -> None: ...  # the default; ValueError for a name not in variants()
+def enter_variant(name: str) -> Token[object]: ...  # opens a block in this context
+def leave_variant(token: Token[object]) -> None: ...  # ValueError in another context
 def build_config() -> dict[str, str]: ...
 def num_threads() -> int: ...  # ValueError for a wrong CHAINRULE_NUM_THREADS
 def set_num_threads(threads: int) -> None: ...  # 0: what environment or machine give

@@ -2,9 +2,11 @@
 
 A variant is one compilation of all the kernels for one instruction set: ``baseline`` (any CPU),
 ``avx2`` (with FMA), ``avx512`` (F, BW, DQ and VL), ``amx`` (``avx512`` with tiles for products of
-bf16 terms), ``neon`` (AArch64). Import chooses the best variant that the machine supports, or the
-one that the environment variable ``CHAINRULE_VARIANT`` names. The variants with FMA give the same
-bits.
+bf16 terms), ``neon`` (AArch64). The variants with FMA give the same bits.
+
+Each call runs on the active variant: that of the innermost :func:`use_variant` block around it,
+else the default of the process. That is the variant of :func:`set_variant`, else of the environment
+variable ``CHAINRULE_VARIANT``, else the best that the machine supports.
 
 A call with ``threads=None`` uses at most :func:`num_threads`: the number of
 :func:`set_num_threads`, else of the environment variable ``CHAINRULE_NUM_THREADS``, else of
@@ -83,18 +85,22 @@ def compiled_variants() -> list[str]:
 
 
 def active_variant() -> str:
-    """Name the active variant.
+    """Name the active variant: the one that a call made here runs on.
 
     Returns
     -------
     str
-        One of :func:`variants`.
+        One of :func:`variants`; within :func:`use_variant`, the variant of the block.
     """
     return _core.active_variant()
 
 
 def set_variant(name: str) -> None:
-    """Choose the active variant, for the whole process.
+    """Set the default of the process, for all threads.
+
+    Blocks of :func:`use_variant` take precedence. A call that has begun keeps its variant; a fit
+    takes the new default for its next steps. Processes that are forked later have the same default;
+    others read ``CHAINRULE_VARIANT``.
 
     Parameters
     ----------
@@ -111,7 +117,10 @@ def set_variant(name: str) -> None:
 
 @contextlib.contextmanager
 def use_variant(name: str) -> Iterator[None]:
-    """Choose the active variant, for the whole process, within a ``with`` statement.
+    """Run the calls of this thread on a variant, within a ``with`` statement.
+
+    It changes nothing for other threads, so two of them can use two variants at once. The threads
+    that share the work of a call use the variant of that call.
 
     Parameters
     ----------
@@ -121,12 +130,25 @@ def use_variant(name: str) -> Iterator[None]:
     Yields
     ------
     None
-        The previous variant is restored at the end.
+        At the end, also after an exception, the block around it or the default is active again.
 
     Raises
     ------
     ValueError
-        For a name that :func:`variants` does not list.
+        For a name that :func:`variants` does not list. Also at the end of a block that one thread
+        or task entered and another one leaves: then it stays open where it was entered.
+
+    Notes
+    -----
+    The block is kept in Python's context, as :func:`decimal.localcontext` is. So it holds
+
+    - in no thread started within it, unless that runs in a copy of the context, as those of
+      :func:`asyncio.to_thread` do, or those of :class:`threading.Thread` where Python's flag
+      ``thread_inherit_context`` is set;
+    - for one asyncio task, across its ``await``, and for the tasks created within the block, which
+      keep the variant after it; other tasks of the thread do not see it;
+    - in a process forked within it, not in one that is spawned;
+    - in a generator that yields within it, also for the code that runs until the generator resumes.
 
     Examples
     --------
@@ -135,12 +157,11 @@ def use_variant(name: str) -> Iterator[None]:
     ...     cr.runtime.active_variant()
     'baseline'
     """
-    before = active_variant()
-    set_variant(name)
+    token = _core.enter_variant(_arguments.one_of(name, _core.variants(), "name"))
     try:
         yield
     finally:
-        set_variant(before)
+        _core.leave_variant(token)
 
 
 def has_bf16_tiles() -> bool:

@@ -47,8 +47,8 @@ std::string in_precision(std::string text, Precision precision) {
 }
 
 template <class T>
-void print_elementwise() {
-  const KernelTable<T>& kernels = active_kernels<T>();
+void print_elementwise(const Variant& variant) {
+  const KernelTable<T>& kernels = kernels_of<T>(variant);
   const std::vector<T> x = uniform<T>(kSize, 1, -12, 12), wide = any_normal<T>(kSize, 3),
                        grad_y = uniform<T>(kSize, 2, -1, 1);
   std::vector<T> y(kSize);
@@ -75,8 +75,8 @@ void print_elementwise() {
 }
 
 template <class T>
-void print_dense(bool has_nans) {
-  Team team;
+void print_dense(const Variant& variant, bool has_nans) {
+  Team team(1, variant);
   std::vector<DenseShape> shapes = {{37, 29, 43}, {130, 1100, 70}};
   for (const Precision precision : {Precision::kBf16x6, Precision::kBf16x3, Precision::kBf16}) {
     if (std::is_same_v<T, float>) shapes.push_back({130, 1100, 70, precision});
@@ -106,8 +106,8 @@ void print_dense(bool has_nans) {
 }
 
 template <class T>
-void print_losses(bool has_nans) {
-  Team team;
+void print_losses(const Variant& variant, bool has_nans) {
+  Team team(1, variant);
   constexpr int64_t kRows = 103, kColumns = 6;
   const std::vector<T> outputs = has_nans ? specials<T>(kRows * kColumns, 6)
                                           : uniform<T>(kRows * kColumns, 1, -4, 4),
@@ -146,8 +146,8 @@ void print_losses(bool has_nans) {
 }
 
 template <class T>
-void print_vectors() {
-  const KernelTable<T>& kernels = active_kernels<T>();
+void print_vectors(const Variant& variant) {
+  const KernelTable<T>& kernels = kernels_of<T>(variant);
   std::vector<T> x = uniform<T>(kSize, 1, -1, 1), mask(kSize);
   const std::vector<T> w = uniform<T>(kSize, 2, -1, 1);
   Hash hash;
@@ -165,8 +165,8 @@ void print_vectors() {
 
 // What comes of NaNs, infinities and overflows: the bits of every NaN too.
 template <class T>
-void print_specials() {
-  const KernelTable<T>& kernels = active_kernels<T>();
+void print_specials(const Variant& variant) {
+  const KernelTable<T>& kernels = kernels_of<T>(variant);
   const std::vector<T> x = specials<T>(kSize, 1), other = specials<T>(kSize, 2);
   std::vector<T> y(kSize), saved;
   for (size_t i = 0; i < kMathFunctions.size(); ++i) {
@@ -209,8 +209,8 @@ void print_specials() {
 }
 
 template <class T>
-void print_special_norms() {
-  const KernelTable<T>& kernels = active_kernels<T>();
+void print_special_norms(const Variant& variant) {
+  const KernelTable<T>& kernels = kernels_of<T>(variant);
   constexpr int64_t kRows = 43, kColumns = 37;
   const std::vector<T> x = uniform<T>(kRows * kColumns, 1, -2, 2),
                        bad = specials<T>(kRows * kColumns, 3), scale = specials<T>(kColumns, 4);
@@ -246,8 +246,8 @@ void print_special_norms() {
 }
 
 template <class T>
-void print_initial_weights() {
-  Team team;
+void print_initial_weights(const Variant& variant) {
+  Team team(1, variant);
   for (size_t i = 0; i < kInitializers.size(); ++i) {
     std::vector<T> weight(37 * 23), bias(23);
     initialize_layer<T>(team, static_cast<Initializer>(i), 5, 1, 37, 23, weight.data(),
@@ -276,8 +276,8 @@ void print_schedules() {
     hash.print("schedule " + std::string(kSchedules[i].name));
   }
   std::vector<int64_t> order(1001);
-  Interrupt never;
-  chainrule::shuffle(3, 4, order.data(), 1001, never);
+  Team team;
+  chainrule::shuffle(team, 3, 4, order.data(), 1001);
   Hash hash;
   hash.add(order);
   hash.print("shuffle");
@@ -293,8 +293,8 @@ struct TrainingSize {
 // wants the same function in every step. Without batch normalization, batches of 64 rows and more
 // go through in groups, or in parts.
 template <class T>
-void print_training(const std::string& name, const OptimizerSpec& optimizer, double rate,
-                    Norm second_norm = Norm::kBatch, const TrainingSize& size = {},
+void print_training(const Variant& variant, const std::string& name, const OptimizerSpec& optimizer,
+                    double rate, Norm second_norm = Norm::kBatch, const TrainingSize& size = {},
                     Precision precision = Precision::kFull) {
   constexpr int64_t kInputs = 13, kClasses = 5;
   const std::vector<T> x = uniform<T>(size.rows * kInputs, 1, -2, 2);
@@ -308,13 +308,12 @@ void print_training(const std::string& name, const OptimizerSpec& optimizer, dou
   };
   LayerSpec first = hidden(size.width, Activation::gelu, Norm::kLayer);
   first.standardizes = size.standardizes;
+  Team team(1, variant);
   Network<T> model(kInputs,
                    {first, hidden(size.width * 24 / 37, Activation::relu, second_norm),
                     hidden(17, Activation::mish, Norm::kNone), LayerSpec{kClasses}},
-                   11);
+                   11, team);
   if (size.standardizes) {
-    Team team;
-    team.begin(1);
     model.standardize(team, x.data(), size.rows);
   }
   TrainerOptions options;
@@ -330,7 +329,7 @@ void print_training(const std::string& name, const OptimizerSpec& optimizer, dou
                size.batch_size, true, size.steps);
   Hash hash;
   while (trainer.step_count < size.steps) {
-    const RunResult result = trainer.run(size.steps - trainer.step_count);
+    const RunResult result = trainer.run(team, size.steps - trainer.step_count);
     hash.add(trainer.progress.loss_sum);
     if (result.steps == 0) break;
     if (result.status == RunStatus::kEpochEnd) trainer.finish_epoch();
@@ -341,10 +340,10 @@ void print_training(const std::string& name, const OptimizerSpec& optimizer, dou
 }
 
 template <class T>
-void print_trainings() {
-  const auto train = [](const char* name, Optimizer optimizer, double decay,
-                        std::vector<double> values, double rate) {
-    print_training<T>(name, {optimizer, decay, std::move(values)}, rate);
+void print_trainings(const Variant& variant) {
+  const auto train = [&](const char* name, Optimizer optimizer, double decay,
+                         std::vector<double> values, double rate) {
+    print_training<T>(variant, name, {optimizer, decay, std::move(values)}, rate);
   };
   train("sgd", Optimizer::sgd, 0, {0, 0}, 1e-2);
   train("nesterov", Optimizer::sgd, 1e-3, {0.9, 1}, 1e-2);
@@ -355,17 +354,18 @@ void print_trainings() {
   train("nadam", Optimizer::nadam, 0, {0.9, 0.999, 1e-8, 0.004}, 2e-3);
   train("lion", Optimizer::lion, 1e-2, {0.9, 0.99}, 1e-4);
   const OptimizerSpec adam{Optimizer::adam, 0, {0.9, 0.999, 1e-8, 0, 0}};
-  print_training<T>("groups", adam, 1e-3, Norm::kNone, {150, 150});
-  print_training<T>("large groups", adam, 1e-3, Norm::kNone, {9001, 9001, 37, 4});
-  print_training<T>("parts", adam, 1e-3, Norm::kNone, {2101, 2101, 370, 2});
-  print_training<T>("standardized", adam, 1e-3, Norm::kNone, {150, 150, 37, 200, true});
+  print_training<T>(variant, "groups", adam, 1e-3, Norm::kNone, {150, 150});
+  print_training<T>(variant, "large groups", adam, 1e-3, Norm::kNone, {9001, 9001, 37, 4});
+  print_training<T>(variant, "parts", adam, 1e-3, Norm::kNone, {2101, 2101, 370, 2});
+  print_training<T>(variant, "standardized", adam, 1e-3, Norm::kNone, {150, 150, 37, 200, true});
   for (const Precision precision : {Precision::kBf16x6, Precision::kBf16x3, Precision::kBf16}) {
     if (std::is_same_v<T, double>) break;
-    print_training<T>(in_precision("adam", precision), adam, 1e-3, Norm::kBatch, {}, precision);
-    print_training<T>(in_precision("parts", precision), adam, 1e-3, Norm::kNone,
+    print_training<T>(variant, in_precision("adam", precision), adam, 1e-3, Norm::kBatch, {},
+                      precision);
+    print_training<T>(variant, in_precision("parts", precision), adam, 1e-3, Norm::kNone,
                       {2101, 2101, 370, 2}, precision);
   }
-  print_training<T>("lbfgs", {Optimizer::lbfgs, 0, {10, 1e-9, 25}}, 1.0);
+  print_training<T>(variant, "lbfgs", {Optimizer::lbfgs, 0, {10, 1e-9, 25}}, 1.0);
 }
 
 }  // namespace
@@ -375,31 +375,33 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: print_hashes VARIANT\n");
     return 2;
   }
+  const Variant* named = nullptr;
   try {
-    set_active_variant(argv[1]);
+    named = &variant_named(argv[1]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 2;
   }
+  const Variant& variant = *named;
   const FlushToZero guard;
-  print_elementwise<float>();
-  print_elementwise<double>();
+  print_elementwise<float>(variant);
+  print_elementwise<double>(variant);
   for (const bool has_nans : {false, true}) {
-    print_dense<float>(has_nans);
-    print_dense<double>(has_nans);
-    print_losses<float>(has_nans);
-    print_losses<double>(has_nans);
+    print_dense<float>(variant, has_nans);
+    print_dense<double>(variant, has_nans);
+    print_losses<float>(variant, has_nans);
+    print_losses<double>(variant, has_nans);
   }
-  print_specials<float>();
-  print_specials<double>();
-  print_special_norms<float>();
-  print_special_norms<double>();
-  print_vectors<float>();
-  print_vectors<double>();
-  print_initial_weights<float>();
-  print_initial_weights<double>();
+  print_specials<float>(variant);
+  print_specials<double>(variant);
+  print_special_norms<float>(variant);
+  print_special_norms<double>(variant);
+  print_vectors<float>(variant);
+  print_vectors<double>(variant);
+  print_initial_weights<float>(variant);
+  print_initial_weights<double>(variant);
   print_schedules();
-  print_trainings<float>();
-  print_trainings<double>();
+  print_trainings<float>(variant);
+  print_trainings<double>(variant);
   return 0;
 }

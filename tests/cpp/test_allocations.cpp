@@ -82,6 +82,7 @@ using chainrule::Optimizer;
 using chainrule::OptimizerSpec;
 using chainrule::RunResult;
 using chainrule::RunStatus;
+using chainrule::Team;
 using chainrule::Trainer;
 using chainrule::TrainerOptions;
 
@@ -145,9 +146,9 @@ TrainerOptions options_of(const OptimizerSpec& optimizer) {
 }
 
 template <class T>
-void run_steps(Trainer<T>& trainer, int64_t steps) {
+void run_steps(Team& team, Trainer<T>& trainer, int64_t steps) {
   while (steps > 0) {
-    const RunResult result = trainer.run(steps);
+    const RunResult result = trainer.run(team, steps);
     if (result.steps == 0) return;
     if (result.status == RunStatus::kEpochEnd) trainer.finish_epoch();
     steps -= result.steps;
@@ -156,8 +157,7 @@ void run_steps(Trainer<T>& trainer, int64_t steps) {
 
 template <class T>
 void standardize(Network<T>& model, const Data<T>& data) {
-  chainrule::Team team;
-  team.begin(1);
+  Team team;
   model.standardize(team, data.x.data(), kRows);
 }
 
@@ -165,16 +165,16 @@ template <class T>
 void check_steady_steps(bool shuffles) {
   const Data<T> data;
   for (const chainrule::Variant* variant : chainrule::supported_variants()) {
-    chainrule::set_active_variant(variant->name);
     for (const Setting& setting : settings()) {
       Network<T> model(kInputs, layers(has_step(setting.optimizer)), 0);
       standardize(model, data);
       Trainer<T> trainer(model, options_of(setting.optimizer));
+      Team team(1, *variant);
       trainer.bind(data.dataset(), kBatchSize, shuffles, 100);
       // An epoch and more: every batch size has been seen, and L-BFGS has its pairs.
-      run_steps(trainer, 10);
+      run_steps(team, trainer, 10);
       const int64_t steps_before = trainer.step_count, before = allocations;
-      run_steps(trainer, 50);
+      run_steps(team, trainer, 50);
       const int64_t after = allocations;
       CAPTURE(std::string(variant->name));
       CAPTURE(std::string(setting.name));
@@ -215,11 +215,12 @@ TEST_CASE("steady steps on batches that go through in groups or parts allocate n
     Network<float> model(kInputs, {hidden, hidden, LayerSpec{kOutputs}}, 0);
     Trainer<float> trainer(model, options_of(settings()[3].optimizer));
     trainer.set_precision(precision);
+    Team team;
     trainer.bind({x.data(), kLargeRows, kInputs, {y.data(), kOutputs, nullptr, weights.data()}},
                  kLargeRows, true, 100);
-    run_steps(trainer, 2);
+    run_steps(team, trainer, 2);
     const int64_t before = allocations;
-    run_steps(trainer, 3);
+    run_steps(team, trainer, 3);
     const int64_t after = allocations;
     CAPTURE(width);
     CAPTURE(static_cast<int>(precision));
@@ -234,10 +235,13 @@ TEST_CASE("a single step on a batch no larger than one before allocates nothing"
   Network<float> model(kInputs, layers(true), 0);
   standardize(model, data);
   Trainer<float> trainer(model, options_of(settings()[3].optimizer));
-  trainer.step({all.x, 20, all.targets});
+  Team team;
+  trainer.step(team, {all.x, 20, all.targets});
   const int64_t before = allocations;
-  trainer.step({all.x, 20, all.targets});
-  trainer.step({all.x, 3, all.targets});
+  team.begin(1);
+  trainer.step(team, {all.x, 20, all.targets});
+  team.begin(1);
+  trainer.step(team, {all.x, 3, all.targets});
   const int64_t after = allocations;
   CHECK(after - before == 0);
   CHECK(trainer.step_count == 3);

@@ -142,8 +142,7 @@ void check_variant(const Variant& variant, const Problem& problem,
                    const std::vector<float>& expected, Precision precision, bool continues) {
   const auto& [m, n, k, a, b, start] = problem;
   const std::vector<float> a_transposed = transpose(a, m, k), b_transposed = transpose(b, k, n);
-  Context context;
-  context.use(variant);
+  Context context(variant);
   const KernelTable<float>& kernels = context.kernels<float>();
   for (const bool left_is_transposed : {false, true}) {
     for (const bool right_is_transposed : {false, true}) {
@@ -284,8 +283,7 @@ TEST_CASE("errors stay within the bound") {
       const Problem problem(9, 21, k, number);
       for (const Variant* variant : supported_variants()) {
         CAPTURE(std::string(variant->name));
-        Context context;
-        context.use(*variant);
+        Context context(*variant);
         for (const Precision precision : kSplit) {
           CAPTURE(static_cast<int>(precision));
           std::vector<float> c(static_cast<size_t>(problem.m * problem.n));
@@ -336,9 +334,8 @@ TEST_CASE("a dense layer is the same for any number of threads and packing") {
                                of_x = input.expected(precision, false);
       for (const Variant* variant : supported_variants()) {
         CAPTURE(std::string(variant->name));
-        set_active_variant(variant->name);
         for (const int threads : {1, 2, 5}) {
-          Team team(threads);
+          Team team(threads, *variant);
           std::vector<float> y(static_cast<size_t>(m * n)), grad_x(static_cast<size_t>(m * k)),
               grad_w(static_cast<size_t>(k * n)), grad_b(static_cast<size_t>(n));
           dense_forward<float>(team, shape, forward.a.data(), forward.b.data(), nullptr,
@@ -352,7 +349,6 @@ TEST_CASE("a dense layer is the same for any number of threads and packing") {
       }
     }
   }
-  set_active_variant(supported_variants().front()->name);
 }
 
 TEST_CASE("auto is bf16x6 for large layers and float32 for others, whatever the batch") {

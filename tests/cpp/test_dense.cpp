@@ -98,9 +98,9 @@ struct Comparison {
 
 // Packed weights give the same bits.
 template <class T>
-void check_panels(const DenseShape& shape, const T* x, const T* weight, const T* bias, const T* y,
-                  const T* grad_z, const T* grad_x) {
-  Context context;
+void check_panels(const chainrule::Variant& variant, const DenseShape& shape, const T* x,
+                  const T* weight, const T* bias, const T* y, const T* grad_z, const T* grad_x) {
+  Context context(variant);
   const chainrule::KernelTable<T>& kernels = context.kernels<T>();
   const auto [m, k, n, precision] = shape;
   chainrule::PackedOperand<T> panels, transposed_panels;
@@ -122,9 +122,10 @@ void check_panels(const DenseShape& shape, const T* x, const T* weight, const T*
 }
 
 template <class T>
-void check_shape(const DenseShape& shape, bool is_fused) {
+void check_shape(const chainrule::Variant& variant, const DenseShape& shape) {
+  const bool is_fused = std::string(variant.name) != "baseline";
   const auto [m, k, n, precision] = shape;
-  Team team;
+  Team team(1, variant);
   const Guarded<T> x(m * k, 1), weight(k * n, 2), bias(n, 3), grad_z(m * n, 4);
   Guarded<T> y(m * n), z(m * n), grad_x(m * k), grad_weight(k * n), grad_bias(n);
   Comparison<T> forward{is_fused}, backward{is_fused};
@@ -158,7 +159,8 @@ void check_shape(const DenseShape& shape, bool is_fused) {
   }
   chainrule::dense_forward<T>(team, shape, x.data(), weight.data(), bias.data(),
                               Activation::identity, T{0}, nullptr, y.data());
-  check_panels(shape, x.data(), weight.data(), bias.data(), y.data(), grad_z.data(), grad_x.data());
+  check_panels(variant, shape, x.data(), weight.data(), bias.data(), y.data(), grad_z.data(),
+               grad_x.data());
   const T one = 1;
   for (int64_t j = 0; j < n; ++j) {
     backward.compare({&one, grad_z.data() + j, 0, n, m}, T{0}, grad_bias.data()[j]);
@@ -191,14 +193,12 @@ template <class T>
 void check_all_shapes() {
   for (const chainrule::Variant* variant : chainrule::supported_variants()) {
     CAPTURE(std::string(variant->name));
-    chainrule::set_active_variant(variant->name);
-    const bool is_fused = std::string(variant->name) != "baseline";
     for (const int64_t m : kSizes) {
       for (const int64_t k : kSizes) {
-        for (const int64_t n : kSizes) check_shape<T>({m, k, n}, is_fused);
+        for (const int64_t n : kSizes) check_shape<T>(*variant, {m, k, n});
       }
     }
-    for (const DenseShape& shape : kLongShapes) check_shape<T>(shape, is_fused);
+    for (const DenseShape& shape : kLongShapes) check_shape<T>(*variant, shape);
   }
 }
 
@@ -208,9 +208,10 @@ TEST_CASE("dense in double is the chain of its definition") { check_all_shapes<d
 
 // The gradients of some rows, then of the others, by pieces or by a team where inputs are many.
 template <class T>
-void add_rows(Team& team, const DenseShape& shape, const T* grad_z, const T* x, bool continues,
-              Guarded<T>& grad_weight, Guarded<T>& grad_bias) {
-  Context context;
+void add_rows(const chainrule::Variant& variant, const DenseShape& shape, const T* grad_z,
+              const T* x, bool continues, Guarded<T>& grad_weight, Guarded<T>& grad_bias) {
+  Team team(1, variant);
+  Context context(variant);
   const chainrule::KernelTable<T>& kernels = context.kernels<T>();
   if (chainrule::packs_gradient(kernels, shape)) {
     chainrule::PackedOperand<T> panels;
@@ -230,16 +231,14 @@ void check_continued_sums() {
                                     {1100, 9, 33}, {60, 1060, 530}, {50, 300, 100}};
   for (const chainrule::Variant* variant : chainrule::supported_variants()) {
     CAPTURE(std::string(variant->name));
-    chainrule::set_active_variant(variant->name);
-    Team team;
     for (const auto [m, k, n, precision] : kShapes) {
       CAPTURE(m);
       const Guarded<T> x(m * k, 1), grad_z(m * n, 4);
       Guarded<T> whole(k * n), whole_bias(n), parts(k * n), parts_bias(n);
-      add_rows(team, {m, k, n}, grad_z.data(), x.data(), false, whole, whole_bias);
+      add_rows(*variant, {m, k, n}, grad_z.data(), x.data(), false, whole, whole_bias);
       for (const int64_t first : {int64_t{0}, int64_t{1}, m / 2, m - 1}) {
-        add_rows(team, {first, k, n}, grad_z.data(), x.data(), false, parts, parts_bias);
-        add_rows(team, {m - first, k, n}, grad_z.data() + first * n, x.data() + first * k, true,
+        add_rows(*variant, {first, k, n}, grad_z.data(), x.data(), false, parts, parts_bias);
+        add_rows(*variant, {m - first, k, n}, grad_z.data() + first * n, x.data() + first * k, true,
                  parts, parts_bias);
         CHECK(std::memcmp(parts.data(), whole.data(), static_cast<size_t>(k * n) * sizeof(T)) == 0);
         CHECK(std::memcmp(parts_bias.data(), whole_bias.data(),

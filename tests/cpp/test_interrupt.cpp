@@ -43,4 +43,22 @@ TEST_CASE("a loop that asks often polls rarely, and a stop stays") {
   CHECK(calls == 2);
 }
 
+TEST_CASE("other threads do not poll, and learn of a stop") {
+  calls = 0;
+  answer = true;
+  Interrupt interrupt(poll);
+  wait();
+  bool before = true, after = false;
+  std::thread([&] {
+    before = interrupt.stop_requested() || interrupt.stop_requested_now();
+  }).join();
+  CHECK_FALSE(before);
+  CHECK(calls == 0);
+  CHECK(interrupt.stop_requested());
+  CHECK(calls == 1);
+  std::thread([&] { after = interrupt.stop_requested(); }).join();
+  CHECK(after);
+  CHECK(calls == 1);
+}
+
 }  // namespace

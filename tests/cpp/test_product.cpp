@@ -83,8 +83,7 @@ struct Problem {
   void check(const Variant& variant, const std::vector<T>& result) const {
     const auto [m, n, k, precision] = shape;
     CAPTURE(std::string(variant.name));
-    Context context;
-    context.use(variant);
+    Context context(variant);
     const KernelTable<T>& kernels = context.kernels<T>();
     PackedOperand<T> packed;
     packed.reserve(kernels, precision, k, n);
@@ -150,8 +149,7 @@ TEST_CASE("a column is computed in its place") {
   constexpr int64_t kRows = 150, kSteps = 21;
   for (const Variant* variant : supported_variants()) {
     CAPTURE(std::string(variant->name));
-    Context context;
-    context.use(*variant);
+    Context context(*variant);
     const std::vector<float> a = random<float>(kRows * kSteps, 1), b = random<float>(kSteps, 2),
                              bias = {0.625F};
     std::vector<float> c(kRows, -1), other(kRows, -1);

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,16 +19,20 @@
 namespace {
 
 using chainrule::Activation;
+using chainrule::Context;
 using chainrule::Dataset;
+using chainrule::Interrupt;
 using chainrule::LayerSpec;
 using chainrule::Loss;
 using chainrule::Network;
 using chainrule::Norm;
 using chainrule::Optimizer;
 using chainrule::OptimizerSpec;
+using chainrule::RunStatus;
 using chainrule::Team;
 using chainrule::Trainer;
 using chainrule::TrainerOptions;
+using chainrule::Variant;
 
 constexpr int64_t kRows = 301, kInputs = 37, kOutputs = 5, kBatchSize = 150;
 
@@ -62,30 +68,42 @@ struct Data {
   }
 };
 
-// The parameters after some epochs, then what the network predicts.
-template <class T>
-std::vector<T> trained(const Data<T>& data, const OptimizerSpec& optimizer, int threads) {
-  Network<T> model(kInputs, layers(has_step(optimizer)), 0);
+TrainerOptions options_of(const OptimizerSpec& optimizer) {
   TrainerOptions options;
   options.loss.loss = Loss::mse;
   options.optimizer = optimizer;
   options.schedule.learning_rate = has_step(optimizer) ? 1e-3 : 1.0;
   options.penalty = {1e-5, 1e-5, false};
   options.clip_norm = 1;
-  Trainer<T> trainer(model, options);
-  trainer.threads = threads;
+  return options;
+}
+
+template <class T>
+std::vector<T> parameters_of(const Network<T>& model) {
+  return {model.parameters().data(), model.parameters().data() + model.parameters().size()};
+}
+
+// The parameters after some epochs, then what the network predicts.
+template <class T>
+std::vector<T> trained(Team& team, const Data<T>& data, const OptimizerSpec& optimizer) {
+  Network<T> model(kInputs, layers(has_step(optimizer)), 0);
+  Trainer<T> trainer(model, options_of(optimizer));
   trainer.bind(data.dataset(), kBatchSize, true, 10);
   for (int epoch = 0; epoch < 3; ++epoch) {
-    trainer.run(1000);
+    trainer.run(team, 1000);
     trainer.finish_epoch();
   }
-  std::vector<T> result(model.parameters().data(),
-                        model.parameters().data() + model.parameters().size());
+  std::vector<T> result = parameters_of(model);
   std::vector<T> outputs(static_cast<size_t>(kRows * kOutputs));
-  Team team(threads);
   model.predict(team, data.x.data(), kRows, outputs.data());
   result.insert(result.end(), outputs.begin(), outputs.end());
   return result;
+}
+
+template <class T>
+std::vector<T> trained(const Data<T>& data, const OptimizerSpec& optimizer, int threads) {
+  Team team(threads);
+  return trained(team, data, optimizer);
 }
 
 template <class T>
@@ -137,14 +155,14 @@ std::vector<T> classified(int threads, int64_t batch_size, bool has_weights, int
   options.schedule.learning_rate = 1e-3;
   options.clip_norm = 1;
   Trainer<T> trainer(model, options);
-  trainer.threads = threads;
+  Team team(threads);
   trainer.bind({x.data(), rows, inputs, {nullptr, 0, labels.data(), nullptr}}, batch_size, true,
                10);
   for (int epoch = 0; epoch < epochs; ++epoch) {
-    trainer.run(1000);
+    trainer.run(team, 1000);
     trainer.finish_epoch();
   }
-  return {model.parameters().data(), model.parameters().data() + model.parameters().size()};
+  return parameters_of(model);
 }
 
 template <class T>
@@ -221,46 +239,142 @@ TEST_CASE("predictions side by side on one network are those of one thread") {
   for (const int count : different) CHECK(count == 0);
 }
 
-// The variants that give the same bits.
-std::vector<std::string> fused_variants() {
-  std::vector<std::string> names;
-  for (const chainrule::Variant* variant : chainrule::supported_variants()) {
-    if (std::string(variant->name) != "baseline") names.emplace_back(variant->name);
+TEST_CASE("trainers that take turns with one team train the bits of teams of their own") {
+  constexpr size_t kTrainers = 3;
+  const Data<float> data;
+  const std::vector<OptimizerSpec> optimizers = {kAdam, kLbfgs, kAdam};
+  std::vector<Network<float>> models;
+  for (const OptimizerSpec& optimizer : optimizers) {
+    models.emplace_back(kInputs, layers(has_step(optimizer)), 0);
   }
-  return names;
+  std::vector<std::unique_ptr<Trainer<float>>> trainers;
+  Team team(3);
+  for (size_t i = 0; i < kTrainers; ++i) {
+    trainers.push_back(std::make_unique<Trainer<float>>(models[i], options_of(optimizers[i])));
+    trainers[i]->bind(data.dataset(), kBatchSize, true, 10);
+  }
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    for (const auto& trainer : trainers) {
+      trainer->run(team, 1);
+      CHECK(team.most_threads() == 3);
+    }
+    for (const auto& trainer : trainers) {
+      trainer->run(team, 1000);
+      trainer->finish_epoch();
+    }
+  }
+  for (size_t i = 0; i < kTrainers; ++i) {
+    std::vector<float> expected = trained(data, optimizers[i], 1);
+    expected.resize(static_cast<size_t>(models[i].parameters().size()));
+    CAPTURE(i);
+    CHECK(same_bits(parameters_of(models[i]), expected));
+  }
+}
+
+std::atomic<bool> stops{false};
+
+TEST_CASE("one interrupt stops the trainers of all its teams") {
+  constexpr int64_t kTrainers = 5;
+  const Data<float> data;
+  stops = false;
+  Interrupt interrupt([] { return stops.load(); });
+  std::vector<Network<float>> models;
+  std::vector<std::unique_ptr<Trainer<float>>> trainers;
+  std::vector<RunStatus> ends(kTrainers, RunStatus::kRunning);
+  for (int64_t i = 0; i < kTrainers; ++i) models.emplace_back(kInputs, layers(true), 0);
+  for (Network<float>& model : models) {
+    trainers.push_back(std::make_unique<Trainer<float>>(model, options_of(kAdam)));
+  }
+  // A trainer to a thread, each with a team of one. They train until they are stopped.
+  std::thread other([] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    stops = true;
+  });
+  Team outer(interrupt, 3);
+  outer.run(kTrainers, int64_t{1} << 40, [&](Context&, int64_t i) {
+    Trainer<float>& trainer = *trainers[static_cast<size_t>(i)];
+    Team inner(interrupt);
+    trainer.bind(data.dataset(), kBatchSize, true, int64_t{1} << 40);
+    RunStatus& end = ends[static_cast<size_t>(i)];
+    while (end == RunStatus::kRunning || end == RunStatus::kEpochEnd) {
+      end = trainer.run(inner, 1000).status;
+      if (end == RunStatus::kEpochEnd) trainer.finish_epoch();
+    }
+  });
+  other.join();
+  CHECK(outer.is_stopped());
+  // Those that no thread had taken by then never began.
+  int64_t interrupted = 0;
+  for (const RunStatus end : ends) {
+    CHECK((end == RunStatus::kInterrupted || end == RunStatus::kRunning));
+    interrupted += end == RunStatus::kInterrupted ? 1 : 0;
+  }
+  CHECK(interrupted >= 1);
+  CHECK(interrupted <= 3);
+}
+
+TEST_CASE("teams train on their own variants at the same time") {
+  const Data<float> data;
+  const std::vector<const Variant*> variants = chainrule::supported_variants();
+  std::vector<std::vector<float>> expected, results(variants.size());
+  for (const Variant* variant : variants) {
+    Team team(1, *variant);
+    expected.push_back(trained(team, data, kAdam));
+  }
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < variants.size(); ++i) {
+    threads.emplace_back([&, i] {
+      Team team(2, *variants[i]);
+      results[i] = trained(team, data, kAdam);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (size_t i = 0; i < variants.size(); ++i) {
+    CAPTURE(std::string(variants[i]->name));
+    CHECK(same_bits(results[i], expected[i]));
+  }
+  // The default of the process was not theirs.
+  if (variants.size() > 1) CHECK_FALSE(same_bits(expected.front(), expected.back()));
+}
+
+// The variants that give the same bits.
+std::vector<const Variant*> fused_variants() {
+  std::vector<const Variant*> variants = chainrule::supported_variants();
+  std::erase_if(variants,
+                [](const Variant* variant) { return std::string(variant->name) == "baseline"; });
+  return variants;
 }
 
 TEST_CASE("a training does not notice when another variant is made active") {
-  const std::vector<std::string> names = fused_variants();
-  if (names.empty()) return;
+  const std::vector<const Variant*> variants = chainrule::supported_variants();
+  const Variant& before = chainrule::active_variant();
   const Data<float> data;
-  chainrule::set_active_variant(names.front());
   const std::vector<float> expected = trained(data, kAdam, 2);
   std::atomic<bool> is_done{false};
+  Team team(2, before);
   std::thread other([&] {
-    for (size_t i = 0; !is_done; ++i) chainrule::set_active_variant(names[i % names.size()]);
+    for (size_t i = 0; !is_done; ++i) {
+      chainrule::set_active_variant(*variants[i % variants.size()]);
+    }
   });
-  const std::vector<float> result = trained(data, kAdam, 2);
+  const std::vector<float> result = trained(team, data, kAdam);
   is_done = true;
   other.join();
-  chainrule::set_active_variant(names.front());
+  chainrule::set_active_variant(before);
   CHECK(same_bits(result, expected));
 }
 
 TEST_CASE("forward and backward may run on different variants") {
   const Data<float> data;
-  for (const std::string& first : fused_variants()) {
-    for (const std::string& second : fused_variants()) {
+  for (const Variant* first : fused_variants()) {
+    for (const Variant* second : fused_variants()) {
       std::vector<float> gradients[2];
       for (const bool changes : {false, true}) {
         Network<float> model(kInputs, layers(false), 0);
         chainrule::Workspace<float> workspace;
-        Team team;
-        chainrule::set_active_variant(first);
-        team.begin(1);
+        Team team(1, *first);
         model.forward(team, workspace, data.x.data(), kRows, true, 0);
-        if (changes) chainrule::set_active_variant(second);
-        team.begin(1);
+        team.begin(1, changes ? *second : *first);
         std::copy_n(data.y.data(), kRows * kOutputs, workspace.output_gradient());
         std::vector<float>& gradient = gradients[changes ? 1 : 0];
         gradient.resize(static_cast<size_t>(model.parameters().size()));

@@ -1,6 +1,7 @@
 """A call of everything public, by name, with small data. `missing` tells what has none."""
 
 import atexit
+import contextvars
 import inspect
 import tempfile
 from functools import partial
@@ -87,6 +88,7 @@ def _use(context):
 def _runtime():
     runtime = cr.runtime
     variant, threads = runtime.active_variant(), runtime.num_threads()
+    default = contextvars.Context().run(runtime.active_variant)  # outside of all blocks
     return {
         "runtime.active_variant": runtime.active_variant,
         "runtime.build_config": lambda: sorted(runtime.build_config().items()),
@@ -95,7 +97,7 @@ def _runtime():
         "runtime.num_threads": runtime.num_threads,
         "runtime.peak_flops": lambda: runtime.peak_flops(1) > 0,
         "runtime.set_num_threads": lambda: runtime.set_num_threads(threads),
-        "runtime.set_variant": lambda: runtime.set_variant(variant),
+        "runtime.set_variant": lambda: runtime.set_variant(default),
         "runtime.use_num_threads": lambda: _use(runtime.use_num_threads(2)),
         "runtime.use_variant": lambda: _use(runtime.use_variant(variant)),
         "runtime.variants": runtime.variants,

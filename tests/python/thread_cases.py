@@ -100,6 +100,16 @@ def placed(values, place):
     return array
 
 
+def on_variant(variant, function):
+    """Return the function on a variant, whatever thread it is called on."""
+
+    def call(*arguments):
+        with cr.runtime.use_variant(variant):
+            return function(*arguments)
+
+    return call
+
+
 def train(name, dtype="float32", threads=None, *, place=0, variant=None):
     """Train one of the networks, its features where `place` says; return a digest of all numbers.
 

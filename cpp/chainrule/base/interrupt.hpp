@@ -1,11 +1,13 @@
 // Lets a long computation be stopped: loops ask `stop_requested()` between blocks of work. The
 // owner (the bindings) gives a function that may take long, such as one that takes Python's GIL;
-// it is called at most every kPollInterval, by the thread that called; other threads that work for
-// it ask `is_stopped()`. Used by ops, network and training.
+// the thread that gave it calls it, at most every kPollInterval. Threads that work for that one ask
+// the same interrupt and learn what it learned. The caller of an operation makes it and gives
+// it to its teams (ops/team.hpp).
 #pragma once
 
 #include <atomic>
 #include <chrono>
+#include <thread>
 
 namespace chainrule {
 
@@ -16,9 +18,11 @@ class Interrupt {
   Interrupt() = default;
   explicit Interrupt(Poll poll) { begin(poll); }
 
-  // Forgets an earlier stop and asks `poll` from now on; `end` asks nobody.
+  // Forgets an earlier stop and asks `poll` from now on, on this thread; `end` asks nobody. No
+  // other thread may be working.
   void begin(Poll poll) {
     poll_ = poll;
+    thread_ = std::this_thread::get_id();
     stopped_.store(false, std::memory_order_relaxed);
     next_ = Clock::now() + kPollInterval;
   }
@@ -30,11 +34,11 @@ class Interrupt {
   // Cheap (reads a clock, some 25 ns): call it every ten microseconds of work or more.
   bool stop_requested() {
     if (poll_ == nullptr) return false;
-    return Clock::now() >= next_ ? stop_requested_now() : is_stopped();
+    return may_poll() && Clock::now() >= next_ ? stop_requested_now() : is_stopped();
   }
   // Polls whatever the time.
   bool stop_requested_now() {
-    if (poll_ != nullptr && !is_stopped()) {
+    if (poll_ != nullptr && may_poll() && !is_stopped()) {
       stopped_.store(poll_(), std::memory_order_relaxed);
       next_ = Clock::now() + kPollInterval;
     }
@@ -47,7 +51,10 @@ class Interrupt {
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::milliseconds kPollInterval{20};
 
+  bool may_poll() const { return std::this_thread::get_id() == thread_; }
+
   Poll poll_ = nullptr;
+  std::thread::id thread_;
   std::atomic<bool> stopped_{false};
   Clock::time_point next_{};
 };

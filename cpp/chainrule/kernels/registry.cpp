@@ -64,6 +64,8 @@ std::vector<const Variant*> supported_variants() {
   return variants;
 }
 
+const Variant& variant_named(std::string_view name) { return find(name, "name"); }
+
 const Variant& active_variant() {
   const Variant* variant = active.load(std::memory_order_relaxed);
   if (variant == nullptr) {
@@ -76,8 +78,8 @@ const Variant& active_variant() {
   return *variant;
 }
 
-void set_active_variant(std::string_view name) {
-  active.store(&find(name, "name"), std::memory_order_relaxed);
+void set_active_variant(const Variant& variant) {
+  active.store(&variant, std::memory_order_relaxed);
 }
 
 }  // namespace chainrule

@@ -1,5 +1,6 @@
-// The variants: which are compiled, which this machine runs, which one is active. The active
-// variant's table is fetched once per operation by ops; a test or a user may force another.
+// The variants: which are compiled, which this machine runs, and the process's default, the active
+// one. An operation takes its variant as an argument, which callers hand down; only where none is
+// given is the default read, once, before the operation.
 #pragma once
 
 #include <string_view>
@@ -14,13 +15,15 @@ namespace chainrule {
 std::vector<const Variant*> compiled_variants();
 std::vector<const Variant*> supported_variants();
 
-// The best supported one, or the one that CHAINRULE_VARIANT or set_active_variant named.
-// Throws std::invalid_argument, naming the right ones, when CHAINRULE_VARIANT names no supported
-// variant.
-const Variant& active_variant();
+// The supported one of this name. Throws std::invalid_argument, naming the right ones, when there
+// is none.
+const Variant& variant_named(std::string_view name);
 
-// Throws std::invalid_argument, naming the right ones, when no supported variant has this name.
-void set_active_variant(std::string_view name);
+// The default of the process: the best supported one, or the one that CHAINRULE_VARIANT named at
+// the first use, or the last that was set. Throws std::invalid_argument, naming the right ones,
+// when CHAINRULE_VARIANT names no supported variant.
+const Variant& active_variant();
+void set_active_variant(const Variant& variant);
 
 template <class T>
 const KernelTable<T>& kernels_of(const Variant& variant) {
@@ -30,11 +33,6 @@ const KernelTable<T>& kernels_of(const Variant& variant) {
     static_assert(std::is_same_v<T, double>);
     return variant.double_precision;
   }
-}
-
-template <class T>
-const KernelTable<T>& active_kernels() {
-  return kernels_of<T>(active_variant());
 }
 
 }  // namespace chainrule

@@ -146,7 +146,7 @@ class Orthogonalizer {
 
   // Modified Gram-Schmidt: a vector that is done is taken out of all that follow it.
   void orthonormalize(int64_t size) {
-    for (int64_t v = 0; v < size && !team_.interrupt().is_stopped(); ++v) {
+    for (int64_t v = 0; v < size && !team_.is_stopped(); ++v) {
       double* done = block_.row(v);
       const double inverse = 1 / std::sqrt(team_.kernels<double>().dot(done, done, length_));
       for (int64_t i = 0; i < length_; ++i) done[i] *= inverse;
@@ -177,7 +177,7 @@ void fill_orthogonal(Team& team, const RandomStream& stream, int64_t rows, int64
   for (int64_t first = 0; first < count; first += kBlockVectors) {
     const int64_t size = std::min(kBlockVectors, count - first);
     vectors.make_block(first, size);
-    if (team.interrupt().is_stopped()) return;
+    if (team.is_stopped()) return;
     // Rows of out, or parts of them.
     constexpr int64_t kPiece = 256;
     team.run(pieces_of(length, kPiece), size * length * kElementWork,

@@ -33,7 +33,7 @@ void Standardization<T>::fit(Team& team, const T* x, int64_t rows, T* statistics
   const auto for_elements = [&](const auto& body) {
     const int64_t block = std::max<int64_t>(1, kElements / width);
     for (int64_t r = 0; r < rows; ++r) {
-      if (r % block == 0 && team.interrupt().stop_requested()) return;
+      if (r % block == 0 && team.stop_requested()) return;
       const T* row = x + r * width;
       for (size_t j = 0; j < columns; ++j) body(j, row[j]);
     }
@@ -47,7 +47,7 @@ void Standardization<T>::fit(Team& team, const T* x, int64_t rows, T* statistics
     const double d = static_cast<double>(value) - means[j];
     squares[j] += d * d;
   });
-  if (team.interrupt().is_stopped()) return;
+  if (team.is_stopped()) return;
   std::vector<T> factors(columns, T{1});
   for (size_t j = 0; j < columns; ++j) {
     if (!varies[j]) {

@@ -29,7 +29,7 @@ void Network<T>::for_shards_in_turn(Team& team, const Walk& walk, Gradient<T>& g
                                     const Body& body) const {
   gradient.reserve_sums(std::bit_width(static_cast<uint64_t>(walk.shards - 1)) + 1);
   int64_t waiting = 0;
-  for (int64_t shard = 0; shard < walk.shards && !team.interrupt().is_stopped(); ++shard) {
+  for (int64_t shard = 0; shard < walk.shards && !team.is_stopped(); ++shard) {
     body(shard, walk.shard(shard), gradient.sum(waiting++));
     for (int64_t done = shard + 1; done % 2 == 0; done /= 2) {
       --waiting;
@@ -165,7 +165,7 @@ void Network<T>::differentiate_by_team(Team& team, Workspace<T>& workspace, cons
                      });
       workspace.loss_sums[static_cast<size_t>(shard)] +=
           std::accumulate(block_sums.begin(), block_sums.end(), 0.0);
-      if (team.interrupt().is_stopped()) return;
+      if (team.is_stopped()) return;
       sum_part(team, workspace, pass, stretch_of(batch, {0, rows}, row_offset), sums, done > 0);
     }
   });
@@ -180,7 +180,7 @@ LossValue Network<T>::differentiate_whole(Team& team, Workspace<T>& workspace,
                    [&](Context&, RowRange rows) { batch.fetch(rows, rows.first); });
   }
   const T* outputs = forward(team, workspace, batch.x, batch.rows, batch.is_training, batch.step);
-  if (team.interrupt().is_stopped()) return {};
+  if (team.is_stopped()) return {};
   const LossValue value = batch.loss(team, outputs, batch.rows, out_features(), batch.targets,
                                      batch.scale, workspace.output_gradient());
   backward(team, workspace, batch.x, batch.grad_x, gradient);
@@ -219,7 +219,7 @@ double Network<T>::loss_and_gradient(Team& team, Workspace<T>& workspace, const 
       differentiate(team, workspace, {x, rows, targets, loss, scale, is_training, step, grad_x, {}},
                     gradient)
           .value;
-  if (team.interrupt().is_stopped()) return 0;
+  if (team.is_stopped()) return 0;
   gradient.finish(team);
   for (const ParameterBlock& block : blocks()) {
     if (!penalty.applies_to(block)) continue;

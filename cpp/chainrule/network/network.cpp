@@ -71,7 +71,7 @@ Network<T>::Network(int64_t in_features, const std::vector<LayerSpec>& specs, ui
 template <class T>
 void Network<T>::draw(Team& team, uint64_t seed, T* parameters) const {
   for (const auto& layer : layers_) {
-    if (team.interrupt().is_stopped()) return;
+    if (team.is_stopped()) return;
     layer->initialize(team, seed, parameters);
   }
 }
@@ -81,7 +81,7 @@ void Network<T>::initialize(Team& team, uint64_t seed) {
   AlignedBuffer<T> drawn;
   drawn.reserve_scratch(parameters_.size());
   draw(team, seed, drawn.data());
-  if (team.interrupt().is_stopped()) return;
+  if (team.is_stopped()) return;
   seed_ = seed;
   // In place: Python has views of the buffer.
   constexpr int64_t kPiece = int64_t{1} << 16;

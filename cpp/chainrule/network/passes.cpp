@@ -147,7 +147,7 @@ void Network<T>::forward_whole(Team& team, const Workspace<T>& workspace, const 
         forward_rows(context, workspace, pass, i, {block, 0, x, nullptr});
       }
     });
-    if (team.interrupt().is_stopped()) return;
+    if (team.is_stopped()) return;
     begin = end;
   }
 }
@@ -172,11 +172,11 @@ void Network<T>::backward_whole(Team& team, const Workspace<T>& workspace, const
         }
       }
     });
-    if (mixes && !team.interrupt().is_stopped()) {
+    if (mixes && !team.is_stopped()) {
       layers_[begin]->mix_backward(team, pass, workspace.layers[begin],
                                    rows_of(workspace, begin, all), sums);
     }
-    if (team.interrupt().is_stopped()) return;
+    if (team.is_stopped()) return;
     end = begin;
   }
 }
@@ -200,7 +200,7 @@ void Network<T>::backward(Team& team, Workspace<T>& workspace, const T* x, T* gr
   reserve_packed(team.kernels<T>(), workspace, pass, true);
   pack(team, workspace, pass, Direction::kBackward, Direction::kBackward);
   backward_whole(team, workspace, pass, x, grad_x, gradient.sum(0));
-  if (team.interrupt().is_stopped()) return;
+  if (team.is_stopped()) return;
   sum_shards(team, workspace, pass, x, gradient);
   gradient.finish(team);
 }
@@ -223,7 +223,7 @@ void Network<T>::predict(Team& team, const T* x, int64_t rows, T* out, Precision
     workspace.layers[last].y = {out + r * out_features(), out_features()};
     pack(team, workspace, pass, Direction::kForward, Direction::kForward);
     forward_whole(team, workspace, pass, x + r * in_features());
-    if (team.interrupt().is_stopped()) return;
+    if (team.is_stopped()) return;
   }
 }
 

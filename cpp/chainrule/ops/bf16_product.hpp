@@ -1,5 +1,5 @@
 // Products of float32 matrices as products of bf16 terms: packing, blocking, and what is not
-// finite. Called by ops/product.cpp and ops/packed_operand.cpp; calls the active variant's bf16
+// finite. Called by ops/product.cpp and ops/packed_operand.cpp; calls a variant's bf16
 // kernels.
 //
 // An element whose row of A or column of B holds something that is not finite gets the finite part

@@ -28,12 +28,13 @@ inline constexpr int64_t kBf16StripBytes = int64_t{128} << 10, kBf16LeftBytes = 
 // A cache line of its own: each thread writes to its context after every panel.
 class alignas(64) Context {
  public:
-  // With the active variant, never stopped.
-  Context() : variant_(&active_variant()) {}
-  // Of a team: only the thread that called may poll for it.
-  Context(Interrupt& interrupt, bool may_poll) : interrupt_(&interrupt), may_poll_(may_poll) {}
+  // Never stopped.
+  explicit Context(const Variant& variant = active_variant()) : variant_(&variant) {}
+  // Of a team; a null interrupt never stops it.
+  Context(const Variant& variant, Interrupt* interrupt)
+      : variant_(&variant), interrupt_(interrupt) {}
 
-  // The variant stays the same during an operation, even when another one is made active.
+  // Between operations.
   void use(const Variant& variant) { variant_ = &variant; }
   template <class T>
   const KernelTable<T>& kernels() const {
@@ -73,7 +74,7 @@ class alignas(64) Context {
   bool stop_requested(int64_t work = 0) {
     if (interrupt_ == nullptr) return false;
     work_ += work;
-    if (work_ < kWorkBetweenPolls || !may_poll_) return interrupt_->is_stopped();
+    if (work_ < kWorkBetweenPolls) return interrupt_->is_stopped();
     work_ = 0;
     return interrupt_->stop_requested();
   }
@@ -84,9 +85,8 @@ class alignas(64) Context {
   // Tens of microseconds.
   static constexpr int64_t kWorkBetweenPolls = int64_t{1} << 20;
 
-  const Variant* variant_ = nullptr;
+  const Variant* variant_;
   Interrupt* interrupt_ = nullptr;
-  bool may_poll_ = true;
   int64_t work_ = 0;
   AlignedBuffer<std::byte> panel_, block_, bf16_left_, bf16_right_;
 };

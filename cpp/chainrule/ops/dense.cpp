@@ -154,7 +154,7 @@ void dense_parameter_gradients(Team& team, const DenseShape& shape, const T* gra
                  {grad_weight + first * n, n, nullptr, goes_on}, &panels);
     });
     done += steps;
-  } while (done < m && !team.interrupt().is_stopped());
+  } while (done < m && !team.is_stopped());
 }
 
 template <class T>

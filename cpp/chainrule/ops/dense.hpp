@@ -1,5 +1,5 @@
 // The dense layer: forward with bias and activation, and the parts of backward. Called by network
-// and the bindings; calls products and the active variant's kernels.
+// and the bindings; calls products and a variant's kernels.
 //
 // Matrices are row-major: x (batch_size, in_features), weight (in_features, out_features), bias
 // (out_features), y and z (batch_size, out_features). Outputs alias no input. Everything stops

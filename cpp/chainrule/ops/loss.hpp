@@ -1,5 +1,5 @@
 // A loss with its parameters: its value over a batch, reduced by mean or sum, and its gradient.
-// Called by network, training and the bindings; calls the active variant's kernels.
+// Called by network, training and the bindings; calls a variant's kernels.
 #pragma once
 
 #include <cstdint>

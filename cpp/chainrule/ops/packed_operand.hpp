@@ -1,6 +1,6 @@
 // The right operand of a product in the form that kernels read, packed once and used for many rows.
-// Made by dense layers and networks, read by ops/product.cpp and ops/bf16_product.cpp; calls the
-// active variant's kernels.
+// Made by dense layers and networks, read by ops/product.cpp and ops/bf16_product.cpp; calls a
+// variant's kernels.
 #pragma once
 
 #include <cstddef>

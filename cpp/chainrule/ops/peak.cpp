@@ -23,8 +23,7 @@ struct Measurement {
 };
 
 template <class T>
-Measurement measure(int threads, int64_t iterations) {
-  const KernelTable<T>& kernels = active_kernels<T>();
+Measurement measure(const KernelTable<T>& kernels, int threads, int64_t iterations) {
   std::atomic<int64_t> done{0};
   const auto start = std::chrono::steady_clock::now();
   ThreadPool::instance().parallel_for(threads, threads * kPiecesPerThread, [&](int, int64_t) {
@@ -38,19 +37,20 @@ Measurement measure(int threads, int64_t iterations) {
 }  // namespace
 
 template <class T>
-double peak_flops(int threads) {
+double peak_flops(int threads, const Variant& variant) {
   CHAINRULE_ASSERT(threads >= 0);
   if (threads == 0) threads = thread_count();
+  const KernelTable<T>& kernels = kernels_of<T>(variant);
   int64_t iterations = 64;
-  while (measure<T>(threads, iterations).seconds < kSeconds) iterations *= 2;
+  while (measure(kernels, threads, iterations).seconds < kSeconds) iterations *= 2;
   double best = 0;
   for (int i = 0; i < kMeasurements; ++i) {
-    best = std::max(best, measure<T>(threads, iterations).rate);
+    best = std::max(best, measure(kernels, threads, iterations).rate);
   }
   return 2 * best;
 }
 
-template double peak_flops<float>(int);
-template double peak_flops<double>(int);
+template double peak_flops<float>(int, const Variant&);
+template double peak_flops<double>(int, const Variant&);
 
 }  // namespace chainrule

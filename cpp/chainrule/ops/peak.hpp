@@ -1,6 +1,8 @@
-// How many floating-point operations a second this machine does at most, on the active variant:
-// what products are compared with. Called by the bindings; calls a kernel and base's thread pool.
+// How many floating-point operations a second this machine does at most, on one variant: what
+// products are compared with. Called by the bindings; calls a kernel and base's thread pool.
 #pragma once
+
+#include "kernels/registry.hpp"
 
 namespace chainrule {
 
@@ -8,6 +10,6 @@ namespace chainrule {
 // multiply-add counts as two operations. Takes some tens of milliseconds. Throws
 // std::invalid_argument for the environment variable of the threads.
 template <class T>
-double peak_flops(int threads);
+double peak_flops(int threads, const Variant& variant = active_variant());
 
 }  // namespace chainrule

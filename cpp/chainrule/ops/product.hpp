@@ -1,5 +1,5 @@
 // Products of matrices: how one is cut into panels and blocks, and what is packed or copied first.
-// Called by ops/dense.cpp and network/orthogonal.cpp; calls the active variant's kernels.
+// Called by ops/dense.cpp and network/orthogonal.cpp; calls a variant's kernels.
 //
 // C (m x n) = start + A (m x k) B (k x n). C aliases neither A nor B. An element of C is one chain
 // over k, whatever the cut: blocking, packing and copying change no bit, and neither does computing

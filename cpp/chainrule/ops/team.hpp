@@ -1,5 +1,5 @@
-// Who does the work of an operation, piece by piece, on one thread or several. One per trainer,
-// network or call; used by ops, network and training. The pieces of a run are independent, and
+// Who does the work of an operation, piece by piece, on one thread or several. The caller makes it
+// and hands it down; used by ops, network and training. The pieces of a run are independent, and
 // which there are depends on the problem alone, so the number of threads changes no bit.
 #pragma once
 
@@ -24,19 +24,26 @@ inline constexpr int64_t kElementWork = 8;
 
 class Team {
  public:
-  explicit Team(int threads = 1) { begin(threads); }
+  // Never stopped.
+  explicit Team(int threads = 1, const Variant& variant = active_variant()) {
+    begin(threads, variant);
+  }
+  // Stopped by the interrupt, which outlives the team and may serve several, on several threads.
+  explicit Team(Interrupt& interrupt, int threads = 1, const Variant& variant = active_variant())
+      : interrupt_(&interrupt) {
+    begin(threads, variant);
+  }
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
-  // Before an operation: its variant is the active one, and it uses at most `threads` threads, or
-  // with 0 as many as the process is set to. Throws std::invalid_argument for the environment
-  // variable.
-  void begin(int threads) {
+  // Before an operation: it runs on `variant`, on at most `threads` threads, or with 0 on as many
+  // as the process is set to. Throws std::invalid_argument for the environment variables.
+  void begin(int threads, const Variant& variant = active_variant()) {
     CHAINRULE_ASSERT(threads >= 0);
     most_threads_ = threads > 0 ? threads : thread_count();
     threads_ = most_threads_;
-    variant_ = &active_variant();
-    for (Context& context : contexts_) context.use(*variant_);
+    variant_ = &variant;
+    for (Context& context : contexts_) context.use(variant);
     if (contexts_.empty()) add_context();
   }
 
@@ -55,7 +62,10 @@ class Team {
     }
   }
 
-  Interrupt& interrupt() { return interrupt_; }
+  // See base/interrupt.hpp.
+  bool stop_requested() { return interrupt_ != nullptr && interrupt_->stop_requested(); }
+  bool is_stopped() const { return interrupt_ != nullptr && interrupt_->is_stopped(); }
+
   template <class T>
   const KernelTable<T>& kernels() const {
     return kernels_of<T>(*variant_);
@@ -70,7 +80,7 @@ class Team {
       Context& context = contexts_[static_cast<size_t>(worker)];
       if (!context.stop_requested()) body(context, piece);
     };
-    divide(count, work, call, [this] { interrupt_.stop_requested(); });
+    divide(count, work, call, [this] { stop_requested(); });
   }
 
   // The same, never stopped: for what must be done as a whole.
@@ -105,15 +115,12 @@ class Team {
       ThreadPool::instance().parallel_for(threads, count, call, poll);
     }
   }
-  void add_context() {
-    contexts_.emplace_back(interrupt_, contexts_.empty());
-    contexts_.back().use(*variant_);
-  }
+  void add_context() { contexts_.emplace_back(*variant_, interrupt_); }
 
   int most_threads_ = 1, threads_ = 1;
   const Variant* variant_ = nullptr;
-  Interrupt interrupt_;
-  std::vector<Context> contexts_;  // by worker, made when first needed
+  Interrupt* interrupt_ = nullptr;  // null: never stopped
+  std::vector<Context> contexts_;   // by worker, made when first needed
 };
 
 }  // namespace chainrule

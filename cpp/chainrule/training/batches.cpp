@@ -9,15 +9,15 @@
 
 namespace chainrule {
 
-void shuffle(uint64_t seed, uint32_t epoch, int64_t* order, int64_t size, Interrupt& interrupt) {
+void shuffle(Team& team, uint64_t seed, uint32_t epoch, int64_t* order, int64_t size) {
   constexpr int64_t kRows = 1 << 14;  // a millisecond at most: then the interrupt is asked
   for (int64_t begin = 0; begin < size; begin += kRows) {
-    if (interrupt.stop_requested()) return;
+    if (team.stop_requested()) return;
     std::iota(order + begin, order + std::min(size, begin + kRows), begin);
   }
   const RandomStream stream(seed, RandomPurpose::kShuffle, epoch);
   for (int64_t i = size; i > 1; --i) {
-    if (i % kRows == 0 && interrupt.stop_requested()) return;
+    if (i % kRows == 0 && team.stop_requested()) return;
     // The bias of a remainder of 64 bits is below size / 2^64.
     const auto rows = static_cast<uint64_t>(i);
     std::swap(order[i - 1], order[stream.bits(rows) % rows]);

@@ -10,12 +10,13 @@
 #include "base/aligned_buffer.hpp"
 #include "ops/loss.hpp"
 #include "ops/row_blocks.hpp"
+#include "ops/team.hpp"
 
 namespace chainrule {
 
 // order = a permutation of 0 .. size-1 that depends only on (seed, epoch): Fisher and Yates's
-// shuffle over a Philox stream. Unfinished when the interrupt stopped it.
-void shuffle(uint64_t seed, uint32_t epoch, int64_t* order, int64_t size, Interrupt& interrupt);
+// shuffle over a Philox stream. On one thread; unfinished when the team's interrupt stopped it.
+void shuffle(Team& team, uint64_t seed, uint32_t epoch, int64_t* order, int64_t size);
 
 // The user's arrays, not owned.
 template <class T>

@@ -1,6 +1,6 @@
 // L-BFGS (Liu and Nocedal 1989; Nocedal and Wright, Numerical Optimization, 2nd ed., algorithms
 // 7.4, 7.5) with a line search for the strong Wolfe conditions (algorithms 3.5, 3.6), over one flat
-// vector. Used by training/trainer.cpp; calls the active variant's vector kernels.
+// vector. Used by training/trainer.cpp; calls a variant's vector kernels.
 #pragma once
 
 #include <cstdint>

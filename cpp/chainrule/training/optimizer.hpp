@@ -1,5 +1,5 @@
 // An optimizer's settings and its state over one flat parameter vector. Used by
-// training/trainer.cpp and the bindings; calls the active variant's kernels.
+// training/trainer.cpp and the bindings; calls a variant's kernels.
 #pragma once
 
 #include <array>

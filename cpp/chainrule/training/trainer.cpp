@@ -25,15 +25,17 @@ int64_t piece_size(int64_t parameters) {
 }
 
 // Has a step use as many threads as the chooser says, and tells it the time when the step is over,
-// unless that compares with no other: steps of fewer rows, and of L-BFGS.
+// unless that compares with no other: steps of fewer rows, and of L-BFGS. The team then has all its
+// threads again.
 class StepTimer {
  public:
   StepTimer(ThreadChooser& chooser, Team& team, int64_t work, bool is_whole)
-      : chooser_(chooser), is_whole_(is_whole) {
+      : chooser_(chooser), team_(team), is_whole_(is_whole) {
     chooser.prepare(team.most_threads(), work);
     team.use_threads(chooser.threads());
   }
   ~StepTimer() {
+    team_.use_threads(team_.most_threads());
     if (!is_whole_) return;
     chooser_.took(std::chrono::nanoseconds(std::chrono::steady_clock::now() - start_).count());
   }
@@ -42,6 +44,7 @@ class StepTimer {
 
  private:
   ThreadChooser& chooser_;
+  Team& team_;
   bool is_whole_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
@@ -118,20 +121,18 @@ void Trainer<T>::bind(const Dataset<T>& data, int64_t batch_size, bool shuffles,
     order_.resize(static_cast<size_t>(data.rows));
     gatherer_.reserve(data, rows);
   }
-  team_.begin(threads);
   network_.reserve(workspace_, rows);
 }
 
 template <class T>
-RunResult Trainer<T>::run(int64_t max_steps) {
+RunResult Trainer<T>::run(Team& team, int64_t max_steps) {
   RunResult result;
-  team_.begin(threads);
   if (progress.rows == 0) progress = {};
   if (shuffles_ && shuffled_epoch_ != epoch) {
     shuffled_epoch_ = -1;
-    shuffle(options_.seed, static_cast<uint32_t>(epoch), order_.data(),
-            static_cast<int64_t>(order_.size()), team_.interrupt());
-    if (team_.interrupt().is_stopped()) {
+    shuffle(team, options_.seed, static_cast<uint32_t>(epoch), order_.data(),
+            static_cast<int64_t>(order_.size()));
+    if (team.is_stopped()) {
       result.status = RunStatus::kInterrupted;
       return result;
     }
@@ -141,8 +142,8 @@ RunResult Trainer<T>::run(int64_t max_steps) {
     if (result.steps == max_steps) return result;
     const int64_t rows = next_rows();
     const int64_t steps_left = std::min(max_steps - result.steps, steps_per_epoch_);
-    const StepTimer timer(chooser_, team_, work(batch_size_), !lbfgs_ && rows == batch_size_);
-    team_.wake(work(std::min(steps_left * batch_size_, data_.rows - progress.rows)));
+    const StepTimer timer(chooser_, team, work(batch_size_), !lbfgs_ && rows == batch_size_);
+    team.wake(work(std::min(steps_left * batch_size_, data_.rows - progress.rows)));
     const Batch<T> batch = shuffles_ ? gatherer_.batch(data_, rows)
                                      : BatchGatherer<T>::slice(data_, progress.rows, rows);
     const int64_t* order = shuffles_ ? order_.data() + progress.rows : nullptr;
@@ -154,7 +155,8 @@ RunResult Trainer<T>::run(int64_t max_steps) {
                     Reduction::kMean, order);
     LossValue loss{};
     double penalty = 0;
-    result.status = take_step(batch, scale, shuffles_ ? Fetch(fetch) : Fetch(), loss, penalty);
+    result.status =
+        take_step(team, batch, scale, shuffles_ ? Fetch(fetch) : Fetch(), loss, penalty);
     if (has_loss(result.status)) {
       progress.add(loss);
       result.loss = loss.weight > 0 ? one_nan(loss.value) : 0;
@@ -176,17 +178,16 @@ void Trainer<T>::finish_epoch() {
 }
 
 template <class T>
-RunResult Trainer<T>::step(const Batch<T>& batch) {
+RunResult Trainer<T>::step(Team& team, const Batch<T>& batch) {
   RunResult result;
   LossValue value{};
   double penalty = 0;
-  team_.begin(threads);
-  const StepTimer timer(chooser_, team_, work(batch.rows), !lbfgs_);
+  const StepTimer timer(chooser_, team, work(batch.rows), !lbfgs_);
   if (lbfgs_) lbfgs_->forget_value();
   whole_batch_ = std::max(whole_batch_, batch.rows);
   const LossScale scale =
       loss_.scale(batch.rows, network_.out_features(), batch.targets, Reduction::kMean);
-  result.status = take_step(batch, scale, {}, value, penalty);
+  result.status = take_step(team, batch, scale, {}, value, penalty);
   if (has_loss(result.status)) {
     result.steps = result.status == RunStatus::kRunning ? 1 : 0;
     result.loss = value.weight > 0 ? one_nan(value.value) : 0;
@@ -197,23 +198,23 @@ RunResult Trainer<T>::step(const Batch<T>& batch) {
 // The reference path of a step. Nothing before `update` changes the network, so an interrupted or
 // failed step was never taken.
 template <class T>
-RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, const Fetch& fetch,
-                                LossValue& loss, double& penalty) {
-  if (lbfgs_) return take_lbfgs_step(batch, scale, loss);
-  loss = network_.differentiate(team_, workspace_,
+RunStatus Trainer<T>::take_step(Team& team, const Batch<T>& batch, const LossScale& scale,
+                                const Fetch& fetch, LossValue& loss, double& penalty) {
+  if (lbfgs_) return take_lbfgs_step(team, batch, scale, loss);
+  loss = network_.differentiate(team, workspace_,
                                 {batch.x, batch.rows, batch.targets, loss_, scale, true,
                                  static_cast<uint64_t>(step_count), nullptr, fetch},
                                 gradient_);
-  if (team_.interrupt().stop_requested()) return RunStatus::kInterrupted;
+  if (team.stop_requested()) return RunStatus::kInterrupted;
   if (!std::isfinite(loss.value)) return RunStatus::kLoss;
   if (!network_.statistics_are_finite(workspace_)) return RunStatus::kStatistics;
 
-  GradientSummary summary = finish_gradient(loss.weight);
+  GradientSummary summary = finish_gradient(team, loss.weight);
   loss.value = one_nan(loss.value + summary.penalty);
   if (!std::isfinite(loss.value)) return RunStatus::kLoss;
   if (!summary.is_small) {
     const T* gradient = gradient_.data();
-    if (!team_.kernels<T>().all_finite(gradient, gradient_.size())) return RunStatus::kGradient;
+    if (!team.kernels<T>().all_finite(gradient, gradient_.size())) return RunStatus::kGradient;
     summary.sum_of_squares = 0;  // the squares may have left the range of T
     for (int64_t i = 0; i < gradient_.size(); ++i) {
       summary.sum_of_squares += static_cast<double>(gradient[i]) * static_cast<double>(gradient[i]);
@@ -224,7 +225,8 @@ RunStatus Trainer<T>::take_step(const Batch<T>& batch, const LossScale& scale, c
     gradient_scale = std::min(1.0, options_.clip_norm / (std::sqrt(summary.sum_of_squares) + 1e-6));
   }
   learning_rate_ = scheduled_rate();
-  const RunStatus status = update(gradient_scale, summary.is_small && hyperparameters_are_tame());
+  const RunStatus status =
+      update(team, gradient_scale, summary.is_small && hyperparameters_are_tame());
   if (status == RunStatus::kRunning) {
     network_.commit_statistics(workspace_,
                                static_cast<double>(batch.rows) / static_cast<double>(whole_batch_));
@@ -270,9 +272,9 @@ Penalty Trainer<T>::penalty_of(double batch_weight) const {
 // Completes the gradient and adds the penalties. The pieces' sums are added in the order of the
 // pieces.
 template <class T>
-GradientSummary Trainer<T>::finish_gradient(double batch_weight) {
+GradientSummary Trainer<T>::finish_gradient(Team& team, double batch_weight) {
   const Penalty penalty = penalty_of(batch_weight);
-  gradient_.for_pieces(team_, pieces_, gradient_.size() * kElementWork,
+  gradient_.for_pieces(team, pieces_, gradient_.size() * kElementWork,
                        [&](Context& context, int64_t index, T* values) {
                          const Piece& piece = pieces_[static_cast<size_t>(index)];
                          summaries_[static_cast<size_t>(index)] =
@@ -292,36 +294,36 @@ GradientSummary Trainer<T>::finish_gradient(double batch_weight) {
 }
 
 template <class T>
-void Trainer<T>::apply_optimizer() {
+void Trainer<T>::apply_optimizer(Team& team) {
   // Square roots and divisions: an element costs several times what a pass over it does.
-  team_.run_whole(static_cast<int64_t>(pieces_.size()), gradient_.size() * 4 * kElementWork,
-                  [&](Context&, int64_t index) {
-                    const Piece& piece = pieces_[static_cast<size_t>(index)];
-                    OptimizerSlice<T> slice{network_.parameters().data() + piece.offset,
-                                            gradient_.data() + piece.offset,
-                                            {},
-                                            piece.size,
-                                            piece.is_penalized};
-                    for (size_t i = 0; i < states_.size(); ++i) {
-                      if (!states_[i].empty()) slice.states[i] = states_[i].data() + piece.offset;
-                    }
-                    stepper_.apply(slice);
-                  });
+  team.run_whole(static_cast<int64_t>(pieces_.size()), gradient_.size() * 4 * kElementWork,
+                 [&](Context&, int64_t index) {
+                   const Piece& piece = pieces_[static_cast<size_t>(index)];
+                   OptimizerSlice<T> slice{network_.parameters().data() + piece.offset,
+                                           gradient_.data() + piece.offset,
+                                           {},
+                                           piece.size,
+                                           piece.is_penalized};
+                   for (size_t i = 0; i < states_.size(); ++i) {
+                     if (!states_[i].empty()) slice.states[i] = states_[i].data() + piece.offset;
+                   }
+                   stepper_.apply(slice);
+                 });
 }
 
 template <class T>
-RunStatus Trainer<T>::update(double gradient_scale, bool is_bounded) {
-  stepper_.prepare(team_.kernels<T>(), step_count + 1, learning_rate_, gradient_scale,
+RunStatus Trainer<T>::update(Team& team, double gradient_scale, bool is_bounded) {
+  stepper_.prepare(team.kernels<T>(), step_count + 1, learning_rate_, gradient_scale,
                    options_.clip_value);
   if (is_bounded) {
-    apply_optimizer();
+    apply_optimizer(team);
     return RunStatus::kRunning;
   }
   // The update may leave the range of T: keep a copy to go back to.
   AlignedBuffer<T> parameters = network_.parameters();
   std::array<AlignedBuffer<T>, 3> states = states_;
-  apply_optimizer();
-  const KernelTable<T>& kernels = team_.kernels<T>();
+  apply_optimizer(team);
+  const KernelTable<T>& kernels = team.kernels<T>();
   bool is_finite = kernels.all_finite(network_.parameters().data(), parameters.size());
   for (const AlignedBuffer<T>& state : states_) {
     is_finite = is_finite && kernels.all_finite(state.data(), state.size());
@@ -338,8 +340,8 @@ RunStatus Trainer<T>::update(double gradient_scale, bool is_bounded) {
 template <class T>
 class Trainer<T>::FullBatchObjective final : public Lbfgs<T>::Objective {
  public:
-  FullBatchObjective(Trainer& trainer, const Batch<T>& batch, const Penalty& penalty)
-      : t_(trainer), batch_(batch), penalty_(penalty) {}
+  FullBatchObjective(Trainer& trainer, Team& team, const Batch<T>& batch, const Penalty& penalty)
+      : t_(trainer), team_(team), batch_(batch), penalty_(penalty) {}
 
   double evaluate(const T* parameters, T* gradient) override {
     ++t_.evaluations;
@@ -347,32 +349,33 @@ class Trainer<T>::FullBatchObjective final : public Lbfgs<T>::Objective {
     if (parameters != own.data()) std::copy_n(parameters, own.size(), own.data());
     t_.gradient_.redirect(gradient);
     const double value = t_.network_.loss_and_gradient(
-        t_.team_, t_.workspace_, batch_.x, batch_.rows, batch_.targets, t_.loss_, Reduction::kMean,
+        team_, t_.workspace_, batch_.x, batch_.rows, batch_.targets, t_.loss_, Reduction::kMean,
         penalty_, true, static_cast<uint64_t>(t_.step_count), nullptr, t_.gradient_);
     // A point that batch norm cannot hold is no point to go to.
     return t_.network_.statistics_are_finite(t_.workspace_)
                ? value
                : std::numeric_limits<double>::quiet_NaN();
   }
-  bool is_stopped() override { return t_.team_.interrupt().stop_requested(); }
+  bool is_stopped() override { return team_.stop_requested(); }
 
  private:
   Trainer& t_;
+  Team& team_;
   const Batch<T>& batch_;
   Penalty penalty_;
 };
 
 template <class T>
-RunStatus Trainer<T>::take_lbfgs_step(const Batch<T>& batch, const LossScale& scale,
+RunStatus Trainer<T>::take_lbfgs_step(Team& team, const Batch<T>& batch, const LossScale& scale,
                                       LossValue& loss) {
   using Outcome = typename Lbfgs<T>::Outcome;
   learning_rate_ = scheduled_rate();
-  FullBatchObjective objective(*this, batch, penalty_of(scale.weight));
+  FullBatchObjective objective(*this, team, batch, penalty_of(scale.weight));
   // The line search tries points in the network's own buffer.
   std::copy_n(network_.parameters().data(), start_.size(), start_.data());
   double value = 0;
   const Outcome outcome =
-      lbfgs_->iterate(team_.kernels<T>(), objective, learning_rate_, start_.data(), value);
+      lbfgs_->iterate(team.kernels<T>(), objective, learning_rate_, start_.data(), value);
   std::copy_n(start_.data(), start_.size(), network_.parameters().data());
   loss = {value, static_cast<double>(batch.rows)};
   switch (outcome) {

@@ -1,6 +1,9 @@
 // The training loop: batches of an epoch, forward, loss, backward, clipping, optimizer step. One
-// trainer holds the optimizer's state for one network. Called by the bindings without the GIL;
-// epochs, validation and early stopping are Python's (python/chainrule/_training.py).
+// trainer holds the optimizer's state for one network. The caller hands each call the team that
+// does the work, begun: it says on how many threads, on which variant, and whether to stop.
+// Trainers that take turns may share one; those that run at the same time have one each. Called by
+// the bindings without the GIL; epochs, validation and early stopping are Python's
+// (python/chainrule/_training.py).
 #pragma once
 
 #include <array>
@@ -67,7 +70,7 @@ class Trainer {
   Trainer(Network<T>& network, TrainerOptions options);
 
   // One step on one batch.
-  RunResult step(const Batch<T>& batch);
+  RunResult step(Team& team, const Batch<T>& batch);
 
   // The data of the epochs to come; `run` resumes at the place in `progress`. The arrays must
   // outlive the use.
@@ -80,14 +83,13 @@ class Trainer {
 
   // Up to max_steps steps of the current epoch, or to the end of its rows, where it stays until
   // `finish_epoch`. L-BFGS takes one iteration over all rows as a step and an epoch.
-  RunResult run(int64_t max_steps);
+  RunResult run(Team& team, int64_t max_steps);
   void finish_epoch();
 
   // Batches of an epoch. The last one is shorter, except that batch norm takes a single leftover
   // row with the batch before it: one row has no variance.
   int64_t batch_count(int64_t rows, int64_t batch_size) const;
 
-  Interrupt& interrupt() { return team_.interrupt(); }
   std::array<AlignedBuffer<T>, 3>& states() { return states_; }
   Lbfgs<T>* lbfgs() { return lbfgs_.get(); }  // null for other optimizers
   Precision precision() const { return workspace_.precision; }
@@ -95,7 +97,6 @@ class Trainer {
   double learning_rate() const { return learning_rate_; }
   void set_learning_rate(double rate) { learning_rate_ = rate; }  // as if of the last step
 
-  int threads = 0;                 // at most; 0: as many as the process is set to
   int64_t epoch = 0;               // epochs completed
   int64_t step_count = 0;          // steps taken
   double learning_rate_scale = 1;  // multiplies the schedule
@@ -106,13 +107,14 @@ class Trainer {
   class FullBatchObjective;
 
   using Fetch = typename Network<T>::Fetch;
-  RunStatus take_step(const Batch<T>& batch, const LossScale& scale, const Fetch& fetch,
+  RunStatus take_step(Team& team, const Batch<T>& batch, const LossScale& scale, const Fetch& fetch,
                       LossValue& loss, double& penalty);
-  RunStatus take_lbfgs_step(const Batch<T>& batch, const LossScale& scale, LossValue& loss);
-  RunStatus update(double gradient_scale, bool is_bounded);
-  void apply_optimizer();
+  RunStatus take_lbfgs_step(Team& team, const Batch<T>& batch, const LossScale& scale,
+                            LossValue& loss);
+  RunStatus update(Team& team, double gradient_scale, bool is_bounded);
+  void apply_optimizer(Team& team);
   Penalty penalty_of(double batch_weight) const;
-  GradientSummary finish_gradient(double batch_weight);
+  GradientSummary finish_gradient(Team& team, double batch_weight);
   bool hyperparameters_are_tame() const;
   double scheduled_rate() const;
   int64_t work(int64_t rows) const;
@@ -137,7 +139,6 @@ class Trainer {
   AlignedBuffer<T> own_gradient_;
   AlignedBuffer<T> start_;  // parameters before a line search
   Workspace<T> workspace_;
-  Team team_;
   ThreadChooser chooser_;
   double learning_rate_ = 0;
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bounds import same_bits
 from test_threads import run
-from thread_cases import NETWORKS, train
+from thread_cases import NETWORKS, on_variant, train
 
 import chainrule as cr
 
@@ -32,7 +32,7 @@ def test_64_threads_predict_at_once(n_predictions, variant, rng):
         return None
 
     with ThreadPoolExecutor(64) as pool:
-        assert list(pool.map(predict, range(64))) == [None] * 64
+        assert list(pool.map(on_variant(variant, predict), range(64))) == [None] * 64
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -63,9 +63,10 @@ def test_a_model_in_training_is_refused_and_not_disturbed(threads, variant, rng)
         busy.set()
         return stop.is_set()
 
-    fitting = threading.Thread(
-        target=lambda: model.fit(x, y, epochs=10**6, callbacks=[until_stopped], **settings)
-    )
+    def fit():
+        model.fit(x, y, epochs=10**6, callbacks=[until_stopped], **settings)
+
+    fitting = threading.Thread(target=on_variant(variant, fit))
     fitting.start()
     try:
         assert busy.wait(60)

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from bounds import same_bits
+from thread_cases import on_variant
 
 import chainrule as cr
 
@@ -350,7 +351,7 @@ def test_threads_predict_at_once(variant):
             if not same_bits(model.predict(X), want):
                 failed.append(threading.current_thread().name)
 
-    threads = [threading.Thread(target=predict) for _ in range(8)]
+    threads = [threading.Thread(target=on_variant(variant, predict)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

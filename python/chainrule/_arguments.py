@@ -17,6 +17,7 @@ import numpy as np
 
 INT64_MAX = 2**63 - 1
 MOST_THREADS = 1024  # of one call; as in the compiled module
+MOST_SHARDS = 1024  # of one batch
 _LONGEST_TEXT = 60  # of a value in a message
 
 
@@ -123,6 +124,19 @@ def boolean(value: object, argument: str) -> bool:
 def threads(value: object, argument: str = "threads") -> int:
     """Check a number of threads; None becomes 0, which the compiled module reads as "automatic"."""
     return 0 if value is None else integer(value, argument, 1, MOST_THREADS)
+
+
+def shards(value: object, *, mixes_rows: bool) -> int | None:
+    """Check a number of shards, for a network whose layers may mix the rows of a batch."""
+    if value is None:
+        return None
+    result = integer(value, "shards", 1, MOST_SHARDS)
+    if mixes_rows and result > 1:
+        raise ValueError(
+            "shards must be None or 1 with batch normalization, whose statistics are of all rows, "
+            f"got {result}"
+        )
+    return result
 
 
 def seed(value: object, argument: str = "seed") -> int:

@@ -335,6 +335,7 @@ class MLP(Network):
         resume_from: str | os.PathLike[str] | None = None,
         seed: int | None = None,
         precision: str | None = None,
+        shards: int | None = None,
         threads: int | None = None,
     ) -> History:
         """Train the model, from its present parameters.
@@ -417,6 +418,13 @@ class MLP(Network):
             uses the model's seed.
         precision : str, optional
             Of the products, see :class:`MLP`; by default the model's. The model keeps it.
+        shards : int, optional
+            In how many blocks of rows to sum the gradient of each batch, in [1, 1024]. The rows are
+            cut into blocks of ceil(rows / shards), the last one smaller; the sum of each block is
+            one chain, and the sums are added in a balanced tree. This number decides bits, threads
+            do not. A training that processes share needs at least as many shards as processes. By
+            default sizes decide: 1 for large networks, 2 to 32 for small ones. With batch
+            normalization, whose statistics are of all rows, None or 1.
         threads : int, optional
             Maximum number of threads, in [1, 1024], the calling one included; small work takes
             fewer. By default :func:`chainrule.runtime.num_threads`. The result has the same bits
@@ -480,6 +488,7 @@ class MLP(Network):
             clip_value=clip_value,
             seed=trainer.seed if trainer and seed is None else seed,
             precision=trainer.precision if trainer and precision is None else precision,
+            shards=trainer.shards if trainer and shards is None else shards,
         )
         if trainer is None:
             trainer = Trainer(self, **vars(settings))

@@ -302,7 +302,13 @@ class Network:
             self._forwards += 1
         return outputs
 
-    def backward(self, grad_outputs: npt.ArrayLike, *, threads: int | None = None) -> Floats:
+    def backward(
+        self,
+        grad_outputs: npt.ArrayLike,
+        *,
+        shards: int | None = None,
+        threads: int | None = None,
+    ) -> Floats:
         """Propagate a gradient back through the last :meth:`forward`.
 
         `gradient` then holds the gradient with respect to the parameters.
@@ -311,6 +317,8 @@ class Network:
         ----------
         grad_outputs : array_like, shape (batch_size, out_features)
             Gradient of the caller's loss with respect to the outputs.
+        shards : int, optional
+            In how many blocks of rows to sum the gradient of the parameters; see :meth:`fit`.
         threads : int, optional
             Maximum number of threads; see :meth:`fit`. The result has the same bits for any
             number.
@@ -323,8 +331,8 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            If `grad_outputs` is not an array of finite numbers of that shape, or `threads` is
-            invalid.
+            If `grad_outputs` is not an array of finite numbers of that shape, or another argument
+            is invalid.
         RuntimeError
             Without a :meth:`forward` since the last training step; with more than one since the
             last :meth:`backward`, because only the last one's activations are kept; or if another
@@ -345,6 +353,7 @@ class Network:
         gradient = _validation.matrix(
             grad_outputs, "grad_outputs", self.dtype, self.out_features, self._forward_rows
         )
+        n_shards = _arguments.shards(shards, mixes_rows=self._mixes_rows) or 0
         n_threads = _arguments.threads(threads)
         with self._lock.hold("backward"):
             n_rows, n_forwards = self._forward_rows, self._forwards
@@ -366,7 +375,7 @@ class Network:
                     f"as forward returned, got shape {gradient.shape}"
                 )
             grad_x: Floats = np.empty((n_rows, self.in_features), self.dtype)
-            self._network.backward(gradient, grad_x, 0, n_threads)
+            self._network.backward(gradient, grad_x, n_shards, n_threads)
             self._forwards = 0
         return grad_x
 
@@ -383,6 +392,7 @@ class Network:
         penalize_biases: bool = False,
         training: bool = False,
         step: int = 0,
+        shards: int | None = None,
         threads: int | None = None,
     ) -> tuple[float, Floats]:
         """Compute the loss of a batch and its gradient with respect to the parameters.
@@ -407,6 +417,8 @@ class Network:
             Apply dropout and normalize by the statistics of the batch.
         step : int, default 0
             Which dropout masks to use; at least 0.
+        shards : int, optional
+            In how many blocks of rows to sum loss and gradient; see :meth:`fit`.
         threads : int, optional
             Maximum number of threads; see :meth:`fit`. The result has the same bits for any
             number.
@@ -437,6 +449,7 @@ class Network:
                 penalties,
                 training,
                 step,
+                shards,
                 threads,
                 grad_x=False,
             )
@@ -483,6 +496,7 @@ class Network:
                 penalties,
                 training,
                 step,
+                None,
                 threads,
                 grad_x=True,
             )
@@ -499,6 +513,7 @@ class Network:
         penalties: tuple[float, float, bool],
         training: bool,
         step: int,
+        shards: int | None,
         threads: int | None,
         grad_x: bool,
     ) -> tuple[float, Floats | None]:
@@ -517,6 +532,7 @@ class Network:
         if training:
             self._require_normalizable(x.shape[0])
         step = _arguments.integer(step, "step", 0)
+        n_shards = _arguments.shards(shards, mixes_rows=self._mixes_rows) or 0
         n_threads = _arguments.threads(threads)
         out: Floats | None = np.empty(x.shape, self.dtype) if grad_x else None
         value = self._network.loss_and_gradient(
@@ -531,7 +547,7 @@ class Network:
             training,
             step,
             out,
-            0,
+            n_shards,
             n_threads,
         )
         return value, out

@@ -30,6 +30,7 @@ class Settings:
     clip_value: float | None
     seed: int
     precision: str
+    shards: int | None
 
     @classmethod
     def check(
@@ -46,6 +47,7 @@ class Settings:
         clip_value: float | None,
         seed: int | None,
         precision: str | None,
+        shards: int | None,
     ) -> Settings:
         """Check the arguments of :class:`Trainer`."""
         checked = as_loss(loss)
@@ -61,6 +63,7 @@ class Settings:
             None if clip_value is None else _arguments.number(clip_value, "clip_value", above=0.0),
             model.seed if seed is None else _arguments.seed(seed),
             as_precision(precision, model.dtype, model.precision),
+            _arguments.shards(shards, mixes_rows=model._mixes_rows),
         )
         if not has_step(settings.optimizer):
             name = type(settings.optimizer).__name__

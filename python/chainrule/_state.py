@@ -48,7 +48,7 @@ class TrainingState:
             settings.clip_norm or 0.0,
             settings.clip_value or 0.0,
             settings.seed,
-            0,
+            settings.shards or 0,
         )
         self.core.precision = settings.precision
         self.core.threads = threads

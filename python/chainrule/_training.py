@@ -61,13 +61,15 @@ class Trainer:
     precision : str, optional
         Of the products, see :class:`MLP`; by default the model's. The model adopts it at the first
         step.
+    shards : int, optional
+        In how many blocks of rows to sum the gradient of each batch; see :meth:`MLP.fit`.
     threads : int, optional
         Maximum number of threads; see :meth:`MLP.fit`. The result has the same bits for any
         number.
 
     Attributes
     ----------
-    model, loss, optimizer, seed, precision, threads
+    model, loss, optimizer, seed, precision, shards, threads
         As given, names replaced by objects.
 
     Examples
@@ -94,6 +96,7 @@ class Trainer:
         clip_value: float | None = None,
         seed: int | None = None,
         precision: str | None = None,
+        shards: int | None = None,
         threads: int | None = None,
     ) -> None:
         if not hasattr(model, "_network"):
@@ -110,6 +113,7 @@ class Trainer:
             clip_value=clip_value,
             seed=seed,
             precision=precision,
+            shards=shards,
         )
         self._hold(model, TrainingState(model, settings, _arguments.threads(threads)))
 
@@ -152,6 +156,11 @@ class Trainer:
         from . import _html  # for notebooks alone
 
         return _html.trainer_html(self)
+
+    @property
+    def shards(self) -> int | None:
+        """Blocks of rows in which the gradient of a batch is summed; None: by sizes."""
+        return self._settings.shards
 
     @property
     def threads(self) -> int | None:

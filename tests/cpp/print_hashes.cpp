@@ -287,11 +287,12 @@ struct TrainingSize {
   int64_t rows = 150, batch_size = 32, width = 37;
   int64_t steps = 200;
   bool standardizes = false;
+  int64_t shards = 0;
 };
 
 // Steps with layer and batch normalization, penalties, clipping, and dropout but for L-BFGS, which
 // wants the same function in every step. Without batch normalization, batches of 64 rows and more
-// go through in groups, or in parts.
+// go through in groups, in parts, or in as many shards as are asked for.
 template <class T>
 void print_training(const Variant& variant, const std::string& name, const OptimizerSpec& optimizer,
                     double rate, Norm second_norm = Norm::kBatch, const TrainingSize& size = {},
@@ -323,6 +324,7 @@ void print_training(const Variant& variant, const std::string& name, const Optim
   options.penalty = {1e-5, 1e-4, false};
   options.clip_norm = 5;
   options.seed = 12;
+  options.shards = size.shards;
   Trainer<T> trainer(model, options);
   trainer.set_precision(precision);
   trainer.bind({x.data(), size.rows, kInputs, {nullptr, 0, labels.data(), nullptr}},
@@ -365,7 +367,20 @@ void print_trainings(const Variant& variant) {
     print_training<T>(variant, in_precision("parts", precision), adam, 1e-3, Norm::kNone,
                       {2101, 2101, 370, 2}, precision);
   }
-  print_training<T>(variant, "lbfgs", {Optimizer::lbfgs, 0, {10, 1e-9, 25}}, 1.0);
+  const OptimizerSpec lbfgs{Optimizer::lbfgs, 0, {10, 1e-9, 25}};
+  print_training<T>(variant, "lbfgs", lbfgs, 1.0);
+  for (const int64_t shards : {1, 2, 3, 8, 16}) {
+    const std::string in_shards = std::to_string(shards).insert(0, "shards ");
+    print_training<T>(variant, in_shards, adam, 1e-3, Norm::kLayer,
+                      {150, 150, 37, 200, false, shards});
+    print_training<T>(variant, in_shards + " lbfgs", lbfgs, 1.0, Norm::kNone,
+                      {150, 150, 37, 20, false, shards});
+    print_training<T>(variant, in_shards + " parts", adam, 1e-3, Norm::kNone,
+                      {2101, 2101, 370, 2, false, shards});
+    if (std::is_same_v<T, double>) continue;
+    print_training<T>(variant, in_precision(in_shards + " parts", Precision::kBf16x3), adam, 1e-3,
+                      Norm::kNone, {2101, 2101, 370, 2, false, shards}, Precision::kBf16x3);
+  }
 }
 
 }  // namespace

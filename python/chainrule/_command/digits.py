@@ -24,7 +24,7 @@ from chainrule._command.options import NetworkOptions
 from chainrule._command.outputs import write_file
 from chainrule._command.picture import check_picture_path, mark
 from chainrule._command.progress import EpochLog, ReferenceBar
-from chainrule._command.report import Report, count, duration, in_precision
+from chainrule._command.report import Report, count, duration, in_precision, in_shards
 from chainrule._command.stopwatch import range_in_words
 
 __all__ = ["DigitsOptions", "train_digits"]
@@ -105,6 +105,7 @@ def train_digits(options: DigitsOptions) -> None:
         "batch_size": batch_size,
         "epochs": epochs,
         "seed": options.seed,
+        "shards": options.shards,
         "threads": threads,
     }
 
@@ -114,7 +115,7 @@ def train_digits(options: DigitsOptions) -> None:
     report.field(
         "training",
         f"{_LOSS}, AdamW (learning rate {rate:g}, warm-up then cosine; weight decay {decay:g}), "
-        f"batches of {batch_size}, {count(epochs, 'epoch')}, "
+        f"batches of {batch_size}{in_shards(options.shards)}, {count(epochs, 'epoch')}, "
         f"{count(epochs * steps_per_epoch, 'step')}",
     )
     report.field("machine", in_machine(model.precision, threads))

@@ -98,6 +98,7 @@ def find(
             "threads": threads,
             "variant": cr.runtime.active_variant(),
             "seed": options.seed,
+            "shards": options.shards,
             "history": {
                 "loss": history.loss,
                 "validation_loss": history.validation_loss,

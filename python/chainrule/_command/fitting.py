@@ -22,7 +22,7 @@ from chainrule._command.options import TrainOptions
 from chainrule._command.preparation import Prepared
 from chainrule._command.progress import EpochBar, EpochLog
 from chainrule._command.recipe import Recipe, choose, weight_decays
-from chainrule._command.report import Report, count, in_precision
+from chainrule._command.report import Report, count, in_precision, in_shards
 from chainrule._command.scores import MAIN, in_words
 from chainrule._command.split import fold_of_rows
 
@@ -108,7 +108,7 @@ class _Training:
             "training",
             f"{self._target.loss}, AdamW (learning rate {recipe.learning_rate:g}, warm-up then "
             f"cosine; weight decay {' or '.join(f'{decay:g}' for decay in self._decays)}), "
-            f"batches of {recipe.batch_size:,}, "
+            f"batches of {recipe.batch_size:,}{in_shards(self._options.shards)}, "
             + (epochs if self._folds else f"up to {epochs}, stopped early"),
         )
         report.field("machine", in_machine(model.precision, self._threads))
@@ -187,6 +187,7 @@ class _Training:
                 batch_size=recipe.batch_size,
                 epochs=recipe.epochs,
                 seed=self._seed,
+                shards=self._options.shards,
                 threads=self._threads,
                 **{"progress": False, **more},
             )

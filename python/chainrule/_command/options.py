@@ -21,6 +21,7 @@ class NetworkOptions:
     activation: str | None
     dropout: float | None
     precision: str | None
+    shards: int | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None

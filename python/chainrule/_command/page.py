@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chainrule._command.elements import Element, Node, element, picture, table
-from chainrule._command.report import amount, count, duration, in_precision
+from chainrule._command.report import amount, count, duration, in_precision, in_shards
 from chainrule._command.scores import in_words
 
 __all__ = ["in_numbers", "render"]
@@ -229,7 +229,7 @@ def _training(report: Mapping[str, Any]) -> Element:
             f"AdamW, learning rate {training['learning_rate']:g} with warm-up and cosine, "
             f"weight decay {decay}",
         ],
-        ["batches", f"of {training['batch_size']:,} rows"],
+        ["batches", f"of {training['batch_size']:,} rows{in_shards(training['shards'])}"],
         ["epochs", epochs],
         [
             "time",

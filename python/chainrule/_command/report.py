@@ -9,7 +9,7 @@ from typing import TextIO
 
 from chainrule._command.errors import printable
 
-__all__ = ["Report", "amount", "count", "duration", "in_precision"]
+__all__ = ["Report", "amount", "count", "duration", "in_precision", "in_shards"]
 
 _LABEL_WIDTH = 20
 _NARROWEST_TEXT = 30
@@ -105,3 +105,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s"
+
+
+def in_shards(shards: int | None) -> str:
+    """Return how batches are cut, to follow their size: " in 4 shards"; nothing by default."""
+    return "" if shards is None else f" in {count(shards, 'shard')}"

@@ -6,6 +6,7 @@ import argparse
 import math
 from typing import Any
 
+from chainrule import _arguments
 from chainrule._command import values
 from chainrule._command.config import read_config
 from chainrule._command.errors import UsageError
@@ -145,6 +146,12 @@ def _add_network(group: Any) -> None:
     )
     group.add_argument(
         "--precision", choices=PRECISIONS, help="of products of matrices (default: float32)"
+    )
+    group.add_argument(
+        "--shards",
+        type=values.integer(1, _arguments.MOST_SHARDS),
+        metavar="N",
+        help="sum each batch's gradient in N blocks of rows (default: by sizes)",
     )
     group.add_argument(
         "--epochs",

@@ -137,6 +137,7 @@ def find(
             "call",
             input_layer=None,
             precision=trainer.model.dtype.name,
+            shards=None,
         )
         other = next((name for name in call if before[name] != call[name]), None)
         then = _shown(before[other], other) if other else ""

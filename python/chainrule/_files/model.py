@@ -41,10 +41,10 @@ _FIELDS = (
 )
 _SETTINGS = (
     *("l1", "l2", "penalize_biases", "divide_penalties"),
-    *("clip_norm", "clip_value", "seed", "precision"),
+    *("clip_norm", "clip_value", "seed", "precision", "shards"),
 )
-# What files of version 1 lack.
-_MISSING: dict[str, Any] = {"divide_penalties": False, "precision": None}
+# What files of version 1 lack; earlier ones of version 2 lack shards too.
+_MISSING: dict[str, Any] = {"divide_penalties": False, "precision": None, "shards": None}
 _OF_FIT = ("batch_size", "epochs", "shuffle", "validation_fraction", "early_stopping")
 # Of Standardize: 0 before they are fitted; the factor is 1 / standard deviation.
 _INPUT = ("input.mean", "input.factor")

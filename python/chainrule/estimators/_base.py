@@ -92,6 +92,7 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         "n_threads": [Interval(Integral, 1, _arguments.MOST_THREADS, closed="both"), None],
         "dtype": "no_validation",
         "precision": [StrOptions({*PRECISIONS, "float64"}), None],
+        "shards": [Interval(Integral, 1, _arguments.MOST_SHARDS, closed="both"), None],
         "standardize": ["boolean", StrOptions({"auto"})],
     }
 
@@ -237,6 +238,8 @@ class BaseMLP(SavedAsFile, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         """Make the network, with given weights or scikit-learn's initial ones, and no records."""
         objective = self._objective()
         layers = dense_layers(sizes, self._out_features(), self.activation, self.dropout, self.norm)
+        mixes_rows = any(layer.norm == "batch" for layer in layers)
+        _arguments.shards(self.shards, mixes_rows=mixes_rows)  # refused before anything is drawn
         # Nothing is drawn that scikit-learn does not draw, unless something else needs it: a
         # RandomState then goes on as theirs does.
         drawn = (

@@ -127,6 +127,10 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         Of the products of matrices of a float32 network, see :class:`chainrule.MLP`; by default
         ``"float32"``. float64 has only ``"float64"``. Predictions use the precision of the last
         fit; `partial_fit` with another one resets the optimizer.
+    shards : int, optional
+        In how many blocks of rows to sum the gradient of each batch, in [1, 1024]; see
+        :meth:`chainrule.MLP.fit`. With ``norm="batch"`` None or 1. `partial_fit` with another
+        number resets the optimizer.
     standardize : bool or "auto", default=False
         Standardize the features in the network, by a layer :class:`chainrule.Standardize`: with
         "auto" only if a fit would otherwise raise a :class:`chainrule.ScaleWarning` about them.
@@ -220,6 +224,7 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         n_threads: int | None = None,
         dtype: Any = None,
         precision: str | None = None,
+        shards: int | None = None,
         standardize: bool | str = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -255,6 +260,7 @@ class MLPClassifier(ClassifierMixin, LabelTargets):  # type: ignore[misc]  # sci
         self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
+        self.shards = shards
         self.standardize = standardize
 
     # --- methods ---------------------------------------------------------------------------------

@@ -159,7 +159,7 @@ def unpack(cls: type[Any], contents: container.Contents) -> Any:
     tensors = contents.tensors
     names = cls._get_param_names()
     parameters = container.require_keys(
-        fields["parameters"], names, "parameters", precision=None, standardize=False
+        fields["parameters"], names, "parameters", precision=None, shards=None, standardize=False
     )
     estimator = cls(
         **{

@@ -124,6 +124,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         Of the products of matrices of a float32 network, see :class:`chainrule.MLP`; by default
         ``"float32"``. float64 has only ``"float64"``. Predictions use the precision of the last
         fit; `partial_fit` with another one resets the optimizer.
+    shards : int, optional
+        In how many blocks of rows to sum the gradient of each batch, in [1, 1024]; see
+        :meth:`chainrule.MLP.fit`. With ``norm="batch"`` None or 1. `partial_fit` with another
+        number resets the optimizer.
     standardize : bool or "auto", default=False
         Standardize the features in the network, by a layer :class:`chainrule.Standardize`: with
         "auto" only if a fit would otherwise raise a :class:`chainrule.ScaleWarning` about them.
@@ -216,6 +220,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         n_threads: int | None = None,
         dtype: Any = None,
         precision: str | None = None,
+        shards: int | None = None,
         standardize: bool | str = False,
     ) -> None:
         self.loss = loss
@@ -250,6 +255,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
+        self.shards = shards
         self.standardize = standardize
 
     _n_targets: int  # columns of y

@@ -108,7 +108,7 @@ def pack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
 def unpack(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
     """Put the compiled parts of a packed state into the estimator; return the rest."""
     # Which states of earlier versions lack.
-    state = {"precision": None, "standardize": False, **state}
+    state = {"precision": None, "shards": None, "standardize": False, **state}
     if isinstance(state.get("loss_curve_"), np.ndarray):
         state["loss_curve_"] = state["loss_curve_"].tolist()
     network = state.pop("_network", None)

@@ -166,8 +166,8 @@ def _make_trainer(
         )
     last: Trainer | None = estimator._trainer
     if incremental and last is not None:
-        same = (objective.loss, optimizer, penalty, precision)
-        if same == (last.loss, last.optimizer, last._settings.l2, last.precision):
+        same = (objective.loss, optimizer, penalty, precision, estimator.shards)
+        if same == (last.loss, last.optimizer, last._settings.l2, last.precision, last.shards):
             return last
     seed = core_seed(random_state) if estimator.shuffle and not uses_lbfgs else 0
     trainer = Trainer(
@@ -178,6 +178,7 @@ def _make_trainer(
         divide_penalties=True,
         seed=seed,
         precision=precision,
+        shards=estimator.shards,
     )
     trainer._warns_of_scale = False
     estimator._trainer = trainer

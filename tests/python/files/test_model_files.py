@@ -213,6 +213,7 @@ def test_files_of_all_versions_are_read(version):
         "clip_value": None,
         "seed": 7,
         "precision": "float64",
+        "shards": None,
         "batch_size": 16,
         "epochs": 2,
         "shuffle": False,

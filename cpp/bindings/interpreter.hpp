@@ -96,6 +96,5 @@ auto compute_interruptible(SignalTeam& own, int threads, const Function& functio
 
 // At import.
 void remember_main_thread();
-void make_variant_context();
 
 }  // namespace chainrule::bindings

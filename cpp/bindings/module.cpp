@@ -28,7 +28,6 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "The compiled core of chainrule; see _core.pyi. Trusts its caller.";
   module.attr("__version__") = CHAINRULE_VERSION;
   remember_main_thread();
-  make_variant_context();
   register_runtime(module);
   register_kernels(module);
   register_network(module);

@@ -170,7 +170,7 @@ KINDS = {
     **dict.fromkeys(("need_grad_x", "nesterov", "centered", "amsgrad", "epsilon_hat"), "flag"),
     **dict.fromkeys(("training", "penalize_biases", "shuffle", "resume"), "flag"),
     **dict.fromkeys(("threads", "seed", "layer", "step", "size", "epoch"), "integer"),
-    **dict.fromkeys(("batch_size", "epochs"), "integer"),
+    **dict.fromkeys(("batch_size", "epochs", "shards"), "integer"),
     **dict.fromkeys(("activation", "precision", "reduction", "name", "optimizer"), "name"),
     **dict.fromkeys(("dtype", "loss"), "name"),
     **dict.fromkeys(("epsilon", "clip_value", "grad_scale", "probability"), "number"),

@@ -70,13 +70,13 @@ def test_digits_with_other_seeds(
 def test_options_reach_the_training(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = "--hidden 7,5 --activation tanh --epochs 3 --batch-size 100 --dropout 0.1"
     more = "--learning-rate 0.25 --weight-decay 0 --seed 9 --test-fraction 0.5 --threads 3"
-    more += " --precision bf16x3"
+    more += " --precision bf16x3 --shards 8"
     assert main(["train", *options.split(), *more.split(), "--reference"]) == 0
     found = fields(capsys.readouterr().out)
     assert found["network"].startswith("64-7-5-10, tanh; 555 parameters")
     assert found["network"].endswith("float32, products in bf16x3")
     assert "learning rate 0.25, warm-up then cosine; weight decay 0)" in found["training"]
-    assert "batches of 100, 3 epochs, 27 steps" in found["training"]
+    assert "batches of 100 in 8 shards, 3 epochs, 27 steps" in found["training"]
     assert found["split"] == "898 rows to train on, 899 held out (seed 9, stratified)"
     assert "(3 rounds in turns, no validation)" in found["NumPy reference"]
     assert "the best of 1 and 3" in found["NumPy reference"]

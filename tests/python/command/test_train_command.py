@@ -239,6 +239,42 @@ def test_precision(in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[st
     assert "--precision: invalid choice: 'float64'" in capsys.readouterr().err
 
 
+def test_shards(in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = "--target target --epochs 3 --weight-decay 1 --batch-size 100"
+    given = ["train", "iris.csv", *options.split()]
+    trained = {}
+    for name, more in {
+        "usual": [],
+        "one": ["--shards", "1"],
+        "three": ["--shards", "3"],
+        "threads": ["--shards", "3", "--threads", "3"],
+        "file": ["--config", "run.toml"],
+        "before": ["--config", "run.toml", "--shards", "1"],  # the file
+    }.items():
+        (in_folder / "run.toml").write_text("shards = 3\n")
+        output = f"{name}.safetensors"
+        assert main([*given, *more, "--output", output]) == 0
+        words = fields(capsys.readouterr().out)["training"]
+        report = report_of(in_folder / f"{name}.json")
+        model = pipeline.load(output).model
+        assert model.recipe is not None
+        shards = {"usual": None, "one": 1, "before": 1}.get(name, 3)
+        assert report["training"]["shards"] == model.recipe["shards"] == shards
+        told = {None: "", 1: " in 1 shard", 3: " in 3 shards"}[shards]
+        assert (
+            f"batches of 96{told}, 3 epochs" in words or f"batches of 100{told}, 3 epochs" in words
+        )
+        page = (in_folder / f"{name}.html").read_text(encoding="utf-8")
+        assert re.search(rf"of 100 rows{told}<", page)
+        trained[name] = model.parameters.tobytes()
+    assert trained["three"] == trained["threads"] == trained["file"]
+    assert trained["one"] == trained["before"]
+    assert len(set(trained.values())) == 3
+    for wrong in ("0", "1025", "two"):
+        assert main([*given, "--shards", wrong]) == 2
+        assert "--shards: " in capsys.readouterr().err
+
+
 def test_no_hidden_layer_and_one_epoch(
     in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -377,6 +413,7 @@ def test_options_from_a_file(
         ("hidden = [8, 0]", "run.toml: hidden: '8,0': expected widths"),
         ("force = 1", "run.toml: force: '1': expected true or false"),
         ("ignore = [1]", "run.toml: ignore: .* expected a text or a list of texts"),
+        ("shards = 0", "run.toml: shards: '0': expected "),
         ("precision = 'half'", "run.toml: precision: 'half': expected one of float32, bf16x6"),
         ("task = 'ranking'", "run.toml: task: 'ranking': expected one of classification"),
         ("epochs = ", r"--config run.toml is not TOML: ."),

@@ -183,6 +183,8 @@ def test_a_batch_without_weight_may_be_stepped():
         ({"l2": "1"}, TypeError, "l2 must be a finite number >= 0, got str '1'"),
         ({"penalize_biases": None}, TypeError, "penalize_biases must be True or False"),
         ({"divide_penalties": 1}, TypeError, "divide_penalties must be True or False"),
+        ({"shards": 0}, ValueError, "shards must be an integer >= 1, got 0"),
+        ({"shards": "two"}, TypeError, "shards must be an integer, got str 'two'"),
         ({"clip_norm": 0}, ValueError, "clip_norm must be a finite number > 0, got 0"),
         ({"clip_value": np.nan}, ValueError, "clip_value must be a finite number > 0, got nan"),
         ({"validation_fraction": 0.0}, ValueError, "validation_fraction must be .* > 0 and < 1"),

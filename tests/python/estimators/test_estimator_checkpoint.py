@@ -57,6 +57,7 @@ RECIPES = {
     "poisson": (MLPRegressor, {"loss": "poisson"}),
     "optimizer": (MLPRegressor, {"optimizer": cr.RMSprop(1e-2)}),
     "precision": (MLPRegressor, {"dtype": "float32", "precision": "bf16"}),
+    "shards": (MLPRegressor, {"shards": 5}),
     "classes": (MLPClassifier, {}),
     "classes, lbfgs": (MLPClassifier, {"solver": "lbfgs"}),
 }

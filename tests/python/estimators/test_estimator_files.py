@@ -88,6 +88,8 @@ CASES = {
     "one against all": (classifier(loss="binary_cross_entropy"), WINE),
     "float32": (classifier(), (WINE[0].astype(np.float32), WINE[1])),
     "precision": (classifier(dtype="float32", precision="bf16"), WINE),
+    "shards": (regressor(shards=3, batch_size=100), DIABETES),
+    "shards of NumPy": (classifier(shards=np.int64(2), solver="lbfgs"), WINE),
     "precision of NumPy": (regressor(dtype="float32", precision=np.str_("bf16x3")), DIABETES),
     "sgd": (classifier(solver="sgd", learning_rate="adaptive", tol=0.1, max_iter=60), WINE),
     "invscaling": (classifier(solver="sgd", learning_rate="invscaling"), WINE),

@@ -29,6 +29,7 @@ CASES = {
         "epochs": 100,
     },
     "lbfgs": {"optimizer": cr.LBFGS(history=5), "epochs": 100},
+    "shards": {"optimizer": cr.AdamW(cr.Cosine(1e-2, 0.1)), "shards": 3, "epochs": 100},
 }
 
 
@@ -36,6 +37,8 @@ def train(case, path, threads=None):
     """Train a model, with checkpoints if there is a path for them; return its digest."""
     x, y = problem(np.random.default_rng(3))
     model = rich_model("float64", dropout=0.0 if case == "lbfgs" else 0.2)
+    if case == "shards":  # which batch normalization cannot have
+        model = cr.MLP([4, 16, 8, 2], dtype="float64", seed=5, dropout=0.2, norm="layer")
     arguments = {"loss": "mse", "batch_size": 20 if case != "lbfgs" else 128, "threads": threads}
     if path is not None:
         # Within the epochs of all but L-BFGS, where a step is an epoch.

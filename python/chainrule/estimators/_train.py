@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .. import _arguments
 from .._callbacks import EarlyStopping
 from .._errors import DivergenceError
 from .._evaluation import evaluate
@@ -164,9 +165,10 @@ def _make_trainer(
             "partial_fit needs a learning rate that does not depend on the number of epochs, "
             f"got {optimizer.learning_rate}"
         )
+    shards = _arguments.shards(estimator.shards, mixes_rows=estimator.model_._mixes_rows)
     last: Trainer | None = estimator._trainer
     if incremental and last is not None:
-        same = (objective.loss, optimizer, penalty, precision, estimator.shards)
+        same = (objective.loss, optimizer, penalty, precision, shards)
         if same == (last.loss, last.optimizer, last._settings.l2, last.precision, last.shards):
             return last
     seed = core_seed(random_state) if estimator.shuffle and not uses_lbfgs else 0
@@ -178,7 +180,7 @@ def _make_trainer(
         divide_penalties=True,
         seed=seed,
         precision=precision,
-        shards=estimator.shards,
+        shards=shards,
     )
     trainer._warns_of_scale = False
     estimator._trainer = trainer

@@ -3,9 +3,11 @@
 // on AArch64; every variant prints the same for what starts with "math".
 //
 //   print_hashes avx2
+//   print_hashes neon 5      # a fifth of the steps of trainings, for slow variants and emulators
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <numeric>
 #include <string>
@@ -29,6 +31,8 @@ using hashing::uniform;
 
 // Not a multiple of any vector.
 constexpr int64_t kSize = 20011;
+// By how much trainings are shorter.
+int64_t step_divisor = 1;
 
 template <class T>
 const char* type_name() {
@@ -298,6 +302,7 @@ void print_training(const Variant& variant, const std::string& name, const Optim
                     double rate, Norm second_norm = Norm::kBatch, const TrainingSize& size = {},
                     Precision precision = Precision::kFull) {
   constexpr int64_t kInputs = 13, kClasses = 5;
+  const int64_t steps = std::max<int64_t>(1, size.steps / step_divisor);
   const std::vector<T> x = uniform<T>(size.rows * kInputs, 1, -2, 2);
   std::vector<int32_t> labels(static_cast<size_t>(size.rows));
   for (size_t i = 0; i < labels.size(); ++i) {
@@ -328,10 +333,10 @@ void print_training(const Variant& variant, const std::string& name, const Optim
   Trainer<T> trainer(model, options);
   trainer.set_precision(precision);
   trainer.bind({x.data(), size.rows, kInputs, {nullptr, 0, labels.data(), nullptr}},
-               size.batch_size, true, size.steps);
+               size.batch_size, true, steps);
   Hash hash;
-  while (trainer.step_count < size.steps) {
-    const RunResult result = trainer.run(team, size.steps - trainer.step_count);
+  while (trainer.step_count < steps) {
+    const RunResult result = trainer.run(team, steps - trainer.step_count);
     hash.add(trainer.progress.loss_sum);
     if (result.steps == 0) break;
     if (result.status == RunStatus::kEpochEnd) trainer.finish_epoch();
@@ -386,8 +391,9 @@ void print_trainings(const Variant& variant) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: print_hashes VARIANT\n");
+  if (argc == 3) step_divisor = std::atoll(argv[2]);
+  if (argc < 2 || argc > 3 || step_divisor < 1) {
+    std::fprintf(stderr, "usage: print_hashes VARIANT [STEP_DIVISOR]\n");
     return 2;
   }
   const Variant* named = nullptr;

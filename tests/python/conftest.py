@@ -1,5 +1,6 @@
 """Fixtures of all tests: which kernels run, in which precision."""
 
+import functools
 import signal
 
 import numpy as np
@@ -12,19 +13,28 @@ import chainrule as cr
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@functools.cache
+def figures_as_svg():
+    """Return the module that draws the pictures of reports, and its function."""
+    from chainrule._command import figures
+
+    return figures, figures.as_svg
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures of modules, which train models
+def pytest_runtest_setup(item):
+    """Draw pictures of reports only for tests marked `pictures`: they take 0.5 s of a training."""
+    if item.path.parent.name in ("command", "tables"):
+        figures, as_svg = figures_as_svg()
+        is_drawn = item.get_closest_marker("pictures") is not None
+        figures.as_svg = as_svg if is_drawn else lambda figure: b"<svg/>"
+
+
 @pytest.fixture(params=cr.runtime.variants())
 def variant(request):
     """Run the test on each variant of the kernels that this machine has."""
     with cr.runtime.use_variant(request.param):
         yield request.param
-
-
-@pytest.fixture
-def without_pictures(monkeypatch):
-    """Leave the report's pictures undrawn: they take most of a short training on a table."""
-    from chainrule._command import figures
-
-    monkeypatch.setattr(figures, "as_svg", lambda figure: b"<svg/>")
 
 
 @pytest.fixture(params=["float32", "float64"])

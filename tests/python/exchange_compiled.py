@@ -26,11 +26,19 @@ NUMBERS = itertools.count()
 
 def build(model, folder, compiler, flags, name="model"):
     """Write, compile as a shared library, and return its predict over many rows."""
-    source, library = folder / f"{name}.c", folder / f"{name}_{next(NUMBERS)}.so"
-    cr.exchange.to_c(model, source, name=name)
+    return build_together({name: model}, folder, compiler, flags)[0]
+
+
+def build_together(models, folder, compiler, flags):
+    """Write models by their names, compile them as one library, and return the predict of each."""
+    for name, model in models.items():
+        cr.exchange.to_c(model, folder / f"{name}.c", name=name)
+    source, library = folder / "all.c", folder / f"all_{next(NUMBERS)}.so"
+    source.write_text("".join(f'#include "{name}.c"\n' for name in models))
     command = [compiler, *ALWAYS, "-Werror", *flags, "-shared", "-fPIC"]
     subprocess.run([*command, str(source), "-o", str(library), "-lm"], check=True)
-    return caller(getattr(ctypes.CDLL(str(library)), f"{name}_predict"), model)
+    functions = ctypes.CDLL(str(library))
+    return [caller(getattr(functions, f"{name}_predict"), models[name]) for name in models]
 
 
 def caller(function, model):

@@ -20,8 +20,6 @@ from chainrule._command.preparation import prepare
 from chainrule._command.table import Choices
 from chainrule._files import container
 
-pytestmark = pytest.mark.usefixtures("without_pictures")
-
 OPTIONS = ("--target", "y", "--epochs", "8", "--weight-decay", "1")
 
 

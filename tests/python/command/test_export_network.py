@@ -40,6 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- C -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("name", TABLES)
 def test_c_of_a_table_compiles_and_lists_its_inputs(
     name: str, folder: Path, tmp_path: Path

@@ -22,6 +22,8 @@ from chainrule._command import export_c
 from chainrule._command.errors import UsageError
 from chainrule._command.pipeline import Pipeline, load
 
+pytestmark = pytest.mark.compiler
+
 STRICT = ["-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 COMPILERS = {"C": ["gcc", "-std=c99"], "C++": ["g++", "-std=c++17", "-x", "c++"]}
 FIELD = re.compile(r'^  (double |const char \*)(\w+); /\* ("(?:[^"\\]|\\.)*"): (.*) \*/$', re.M)

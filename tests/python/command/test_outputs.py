@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,24 +148,17 @@ if os.name == "posix":
             assert f"the folder {locked} cannot be written to" in capsys.readouterr().err
 
     @pytest.mark.parametrize("name", ["a b\n c", "\x1b[31mred", "*?[x]", "%d{}", "-x", "日本 é"])
-    def test_odd_names(in_folder: Path, name: str) -> None:
-        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-            command = [sys.executable, "-m", "chainrule", *arguments]
-            environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
-            return subprocess.run(
-                command, capture_output=True, encoding="utf-8", check=False, env=environment
-            )
-
+    def test_odd_names(in_folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
         Path("iris.csv").rename(f"{name}.csv")
-        done = run("train", *OPTIONS[:-1], "--", f"{name}.csv")
-        assert done.returncode == 0, done.stderr
-        assert "\x1b" not in done.stdout
-        assert f"{printable(name)}.safetensors" in done.stdout.replace("\n" + " " * 20, " ")
+        assert main(["train", *OPTIONS[:-1], "--", f"{name}.csv"]) == 0
+        said = capsys.readouterr().out
+        assert "\x1b" not in said
+        assert f"{printable(name)}.safetensors" in said.replace("\n" + " " * 20, " ")
         assert Path(f"{name}.safetensors").exists()
-        again = run("train", *OPTIONS, "--", f"{name}.csv")
-        assert again.returncode == 2
-        assert f"--output {printable(name)}.safetensors: it exists" in again.stderr
-        assert again.stderr.count("\n") == 1
+        assert main(["train", *OPTIONS, "--", f"{name}.csv"]) == 2
+        error = capsys.readouterr().err
+        assert f"--output {printable(name)}.safetensors: it exists" in error
+        assert error.count("\n") == 1
 
 
 def test_a_name_with_a_nul(in_folder: Path) -> None:

@@ -19,6 +19,8 @@ from chainrule._command import figures
 from chainrule._command.elements import element, picture, table
 from chainrule._command.report import amount
 
+pytestmark = pytest.mark.pictures
+
 VOID = {"meta", "img"}
 
 

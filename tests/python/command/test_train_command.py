@@ -99,6 +99,7 @@ def test_classification(tmp_path: Path) -> None:
     assert importance[0] not in ("clinic", "smokes", "visit")  # made up, they say nothing
 
 
+@pytest.mark.pictures
 def test_regression_beside_scikit_learn(
     in_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -275,6 +276,7 @@ def test_shards(in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str])
         assert "--shards: " in capsys.readouterr().err
 
 
+@pytest.mark.pictures
 def test_no_hidden_layer_and_one_epoch(
     in_folder: Path, iris: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -308,6 +310,7 @@ def test_time_column_and_ignored_columns(in_folder: Path) -> None:
     assert kinds["smokes"] == "categorical"
 
 
+@pytest.mark.pictures
 def test_names_that_are_no_names(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Formulas, markup, other scripts: in the table's name, its columns and its classes."""
     frame = pd.DataFrame(

@@ -64,6 +64,7 @@ def train(variant, optimizer, dtype):
     return steps, [model.parameters, model.running_statistics, outputs, np.array(history.loss)]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 def test_variants_with_fma_agree_to_the_last_bit(optimizer, dtype):
     steps, want = train(FIRST, optimizer, dtype)
@@ -116,6 +117,7 @@ def test_alignment_of_the_input_does_not_matter(variant, dtype, rng):
         assert same_bits(got, results[0])
 
 
+@pytest.mark.once
 def test_variants_take_turns_on_one_network(rng):
     # Packed for one of them the weights fit where packed weights are kept, for another they do not.
     model = cr.MLP([40_000, 129, 1])

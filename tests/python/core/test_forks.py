@@ -7,6 +7,8 @@ import sys
 import pytest
 from thread_cases import train
 
+pytestmark = pytest.mark.once
+
 NAMES = ["gelu-dropout-layer-adamw", "sigmoid-bf16x3-adam"]
 
 # In a process of its own: newer Pythons warn of a fork beside threads, and a child that hangs must

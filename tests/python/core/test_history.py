@@ -81,6 +81,7 @@ def test_it_can_be_pickled_and_compared(rng):
     assert pickle.loads(pickle.dumps(history)) == history
 
 
+@pytest.mark.once
 def test_plot(rng):
     import matplotlib
 

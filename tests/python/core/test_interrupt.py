@@ -9,6 +9,8 @@ from traces import interrupt_at
 
 import chainrule as cr
 
+pytestmark = pytest.mark.once
+
 CODE = """
 import signal
 import sys

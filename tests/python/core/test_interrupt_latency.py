@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 N_MOMENTS = 200
 N_OF_100 = N_MOMENTS * 99 // 100
 LIMIT = 0.1  # seconds, for 99 of 100 moments

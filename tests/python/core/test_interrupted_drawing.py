@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 # Prepares, says that it will call, and looks at what the interrupted call has left. Each call takes
 # tenths of a second on the one thread that it has. Another thread counts: the lock is free.
 CODE = """

@@ -62,6 +62,7 @@ def test_gradients_have_the_bits_of_passes_over_all_rows(name, n_outputs, dtype,
     assert not same_bits(other, gradient)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", NETWORKS)
 def test_threads_and_variants_train_the_same_bits(name, dtype):
     def train(variant, threads):

@@ -9,6 +9,8 @@ import pytest
 
 import chainrule as cr
 
+pytestmark = pytest.mark.once
+
 MIB = 1 << 20
 SPARE = 64 * MIB
 

@@ -8,6 +8,8 @@ import sys
 import nbformat
 import pytest
 
+pytestmark = pytest.mark.once
+
 CELLS = [
     """
 import time

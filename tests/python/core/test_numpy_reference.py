@@ -232,6 +232,7 @@ def test_everything_at_once_trains_as_in_the_reference():
 
 
 # Rows in groups that walk on, and in parts.
+@pytest.mark.once
 @pytest.mark.parametrize("widths", [(40, 33), (290, 230)])
 def test_large_batches_train_as_in_the_reference(widths):
     assert_same_training(
@@ -260,6 +261,7 @@ def test_erf_matches_the_standard_library():
     assert np.isnan(reference.erf(np.array([np.nan]))[0])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("norm", [None, "layer", "batch"])
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 @pytest.mark.parametrize("activation", reference.ACTIVATIONS)

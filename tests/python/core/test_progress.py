@@ -13,6 +13,8 @@ from test_callbacks import new_model, problem
 import chainrule as cr
 from chainrule import _bar
 
+pytestmark = pytest.mark.once
+
 
 class Terminal(io.StringIO):
     def isatty(self):

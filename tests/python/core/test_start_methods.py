@@ -11,6 +11,8 @@ from thread_cases import NETWORKS, train
 
 import chainrule as cr
 
+pytestmark = pytest.mark.once
+
 THREADS = (1, 2, 3, 4, 7, 8, 16)
 # baseline has other bits (no FMA); test_threads.py has its trainings.
 VARIANTS = [name for name in cr.runtime.variants() if name != "baseline"] or ["baseline"]

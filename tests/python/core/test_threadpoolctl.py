@@ -8,6 +8,8 @@ from test_threads import run
 
 import chainrule as cr
 
+pytestmark = pytest.mark.once
+
 CHECK = """
 def ours():
     infos = threadpoolctl.threadpool_info()

@@ -182,6 +182,7 @@ def test_wrong_numbers_are_not_set(count_kept, value, error, message):
     assert cr.runtime.num_threads() == count_kept
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("environment", "count"),
     [
@@ -205,6 +206,7 @@ print(cr.runtime.num_threads())
     assert run(code, **environment).split() == [str(count)] * 2
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("value", ["0", "-2", "two", "1.5", "4,2"])
 def test_wrong_numbers_of_the_environment_raise_at_the_first_use(value):
     code = """
@@ -230,6 +232,7 @@ print(cr.runtime.num_threads(), model.predict([[1.0]]).shape)
     assert run(code, CHAINRULE_NUM_THREADS=value) == "2 (1, 1)"
 
 
+@pytest.mark.once
 def test_wrong_numbers_for_openmp_are_its_affair():
     assert int(run("import chainrule as cr; print(cr.runtime.num_threads())", OMP_NUM_THREADS="x"))
 

@@ -10,12 +10,22 @@ import numpy as np
 import pytest
 from bounds import same_bits
 from exchange_cases import ACTIVATIONS, NORMS, network, set_numbers
-from exchange_compiled import ALWAYS, COMPILERS, OPTIMIZATIONS, assert_same, build, inputs
+from exchange_compiled import (
+    ALWAYS,
+    COMPILERS,
+    OPTIMIZATIONS,
+    assert_same,
+    build,
+    build_together,
+    inputs,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.exchange import _coefficients
+
+pytestmark = pytest.mark.compiler
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,11 +42,12 @@ def test_there_is_a_compiler():
 # --- bits ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_bits_of_every_layer(activation, norm, dtype, compiler, tmp_path, rng):
-    model = network(activation, norm, dtype, rng)
-    assert_same(build(model, tmp_path, compiler, ["-O0"]), model, inputs(rng, 200, 5, model.dtype))
+def test_bits_of_every_layer(activation, dtype, compiler, tmp_path, rng):
+    models = {f"norm_{norm}": network(activation, norm, dtype, rng) for norm in NORMS}
+    built = build_together(models, tmp_path, compiler, ["-O0"])
+    for model, predict in zip(models.values(), built, strict=True):
+        assert_same(predict, model, inputs(rng, 200, 5, model.dtype))
 
 
 @pytest.mark.parametrize("flags", OPTIMIZATIONS.values(), ids=OPTIMIZATIONS)

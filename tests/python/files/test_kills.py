@@ -1,13 +1,11 @@
 """Trainings killed at random moments and started again: the bits of one that was not killed."""
 
 import hashlib
+import multiprocessing
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,12 +47,14 @@ def train(case, path, threads=None):
     return digest.hexdigest()
 
 
-CHILD = """
-import sys
-from test_kills import train
-print("ready", flush=True)
-print(train(sys.argv[1], sys.argv[2], int(sys.argv[3])))
-"""
+# Children are forked from a process that has imported this module: imports took most of their time.
+CHILDREN = multiprocessing.get_context("forkserver")
+CHILDREN.set_forkserver_preload(["test_kills"])
+
+
+def child(connection, case, path, threads):
+    connection.send("ready")
+    connection.send(train(case, path, threads))
 
 
 class Reader(threading.Thread):
@@ -76,23 +76,20 @@ class Reader(threading.Thread):
 
 
 def killed_or_ended(case, path, seconds, threads):
-    """Start the training and kill it after some time; return what it printed when it ended."""
-    here = str(Path(__file__).parent)
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, case, str(path), str(threads)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([here, *sys.path])},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with child:
-        assert child.stdout.readline() == "ready\n"
-        try:
-            child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            child.kill()
-        printed = child.stdout.read().split()
-    assert child.returncode in (0, -9)
-    return printed
+    """Start the training and kill it after some time; return its digest unless it was killed."""
+    connection, of_child = CHILDREN.Pipe()
+    process = CHILDREN.Process(target=child, args=(of_child, case, path, threads))
+    process.start()
+    of_child.close()
+    assert connection.recv() == "ready"
+    process.join(seconds)
+    process.kill()
+    process.join()
+    assert process.exitcode in (0, -9)
+    try:
+        return connection.recv()
+    except EOFError:
+        return None
 
 
 @pytest.mark.parametrize("n_kills", [10, pytest.param(200, marks=pytest.mark.slow)])
@@ -108,11 +105,11 @@ def test_killed_at_random_moments(n_kills, tmp_path):
         reader = Reader(path)
         reader.start()
         kills_before = kills
-        printed = []
-        while not printed:
+        digest = None
+        while digest is None:
             seconds = random.Random(kills).uniform(0.0, longest)
-            printed = killed_or_ended(case, path, seconds, 1 + kills % 2)
-            kills += not printed
+            digest = killed_or_ended(case, path, seconds, 1 + kills % 2)
+            kills += digest is None
             names = {found.name for found in folder.iterdir()}
             assert names <= {"checkpoint", ".checkpoint.0.tmp"}
             leftovers += ".checkpoint.0.tmp" in names
@@ -120,7 +117,7 @@ def test_killed_at_random_moments(n_kills, tmp_path):
                 container.read(path, "checkpoint")
         reader.done = True
         reader.join()
-        assert printed == [expected[case]]
+        assert digest == expected[case]
         assert os.listdir(folder) == ["checkpoint"]
         assert reader.wrong == []
         assert reader.n_reads > 0

@@ -45,6 +45,7 @@ def test_they_are_numpys_q_of_the_same_numbers(shape):
     assert np.abs(got - want).max() <= 1e-10
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("shape", [(1, 1), (150, 400), (520, 530)])
 def test_bits_are_the_same_on_every_variant_and_for_any_threads(shape, dtype):
     found = []

@@ -199,6 +199,7 @@ if os.name == "posix":
             with pytest.raises(UsageError, match="is a pipe or a device, expected a file"):
                 read_table(path, "y", Choices())
 
+    @pytest.mark.pictures
     def test_a_file_name_that_is_no_text(in_folder: Path) -> None:
         path = os.fsdecode(b"t\xff.csv")
         Path(path).write_text(rows(["1", "2"]))

@@ -68,7 +68,6 @@ def refused(path: Path, content: bytes) -> str:
     return str(error.value).replace(str(path), path.name)
 
 
-@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(
     ("kind", "ending"), [("csv", ending) for ending in COMPRESS] + [("tsv", "gz")]
 )

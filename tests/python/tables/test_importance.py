@@ -77,6 +77,7 @@ def test_the_same_for_a_seed_and_any_number_of_threads(monkeypatch: pytest.Monke
     assert measure(0, 1) == measure(0, 2) != measure(1, 1)
 
 
+@pytest.mark.pictures  # of 20 of 30 columns
 def test_reports_say_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importance, "_MOST_WORK", 0)
     monkeypatch.chdir(tmp_path)

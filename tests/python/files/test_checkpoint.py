@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from bounds import same_bits
+from file_bytes import take_apart
 from test_training import OPTIMIZERS, numbers, problem, rich_model
 
 import chainrule as cr

@@ -91,8 +91,8 @@ stage_sanitize() {
   need_packages "$doctest"
   # Its -O1 brings a false warning about the operators new that a test replaces.
   local targets="test_thread_chooser test_thread_count test_thread_pool test_training_threads"
-  targets+=" test_contracts"
-  tests_regex='thread|contracts' configure_and_test tsan -DCMAKE_BUILD_TYPE=Debug \
+  targets+=" test_contracts test_team"
+  tests_regex='thread|contracts|team' configure_and_test tsan -DCMAKE_BUILD_TYPE=Debug \
     -DCMAKE_CXX_FLAGS_DEBUG=-O1 -DCHAINRULE_SANITIZE=thread -DCHAINRULE_WERROR=OFF
 }
 # libstdc++ is loaded first too: the sanitizer looks for __cxa_throw when it starts.

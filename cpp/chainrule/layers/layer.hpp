@@ -56,7 +56,7 @@ struct LayerTraits {
   bool reads_x = false;            // `backward` or `gradient` reads x
   bool reads_y = false;            // `backward` reads y
   bool overwrites_x = false;       // y may lie where x does
-  bool overwrites_grad_y = false;  // grad_x may lie where grad_y does: `gradient` reads it not
+  bool overwrites_grad_y = false;  // grad_x may lie where grad_y does; `gradient` does not read it
   bool is_for_training = false;    // in other passes y is x
   bool mixes_rows = false;         // backward, and forward in training
   std::array<Kept, kMostKept> kept{};

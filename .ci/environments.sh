@@ -147,10 +147,11 @@ workers() {
   if [ "$CI_LANES" = 1 ] || [ -e "$CI_DIR/lane-idle" ]; then echo 2; else echo 0; fi
 }
 
-# The benchmark plugin only measures on one core, so it is told to stand aside.
+# The benchmark plugin only measures on one core, so it is told to stand aside. Threads of BLAS would
+# spin while they wait, on the cores of other stages.
 run_pytest() {
-  python -m pytest -q -n "$(workers)" --benchmark-disable -p no:cacheprovider --durations=8 \
-    --durations-min=2 "$@"
+  OPENBLAS_NUM_THREADS=1 python -m pytest -q -n "$(workers)" --benchmark-disable \
+    -p no:cacheprovider --durations=8 --durations-min=2 "$@"
 }
 
 # The variants that this machine runs, best first, one a line.

@@ -13,6 +13,8 @@ readonly above_the_kernels="tests/python/files tests/python/tables tests/python/
 readonly not_once="not slow and not torch and not once"
 readonly not_compiler="not slow and not torch and not compiler"
 
+readonly latency=tests/python/core/test_interrupt_latency.py
+
 # The commands of the nth fenced block of a language in README.md.
 readme_block() {
   awk -v open="\`\`\`$1" -v want="$2" '
@@ -43,7 +45,7 @@ stage_readme() {
       python --version
       readme_block bash "$i" > "$CI_DIR/readme-$i.sh"
       PYTEST_ADDOPTS="-n $(workers) --benchmark-disable --durations=25"
-      export PYTEST_ADDOPTS
+      export PYTEST_ADDOPTS OPENBLAS_NUM_THREADS=1
       bash -euo pipefail "$CI_DIR/readme-$i.sh"
     )
   done
@@ -121,7 +123,13 @@ stage_tiles() {
 # Every float32 input of every elementary function, and whatever else takes minutes.
 stage_slow() {
   main_venv
-  run_pytest tests -m slow -rP
+  run_pytest tests -m slow -rP --ignore "$latency"
+}
+
+# How soon Ctrl-C ends a training.
+stage_latency() {
+  main_venv
+  python -m pytest -q -p no:cacheprovider -m slow -rP "$latency"
 }
 
 # Networks from and to PyTorch, where the index has a build of it for CPUs alone. All else is that of the

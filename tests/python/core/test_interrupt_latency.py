@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.once
 
-N_MOMENTS = 200
+N_MOMENTS = 100
 N_OF_100 = N_MOMENTS * 99 // 100
 LIMIT = 0.1  # seconds, for 99 of 100 moments
 # Whatever else runs on the machine can hold a process up. Without a poll on the way every round

@@ -122,6 +122,7 @@ def test_a_gradient_is_the_tree_sum_of_the_gradients_of_its_blocks(
     assert len(seen) == len(numbers)
 
 
+@pytest.mark.once
 def test_shards_of_more_rows_than_a_part(variant, rng):
     x = rng.normal(size=(4507, 8)).astype(np.float32)  # 2 shards of more than 2048 rows
     model = cr.MLP([8, 300, 220, 3], activation="tanh", seed=1)
@@ -240,6 +241,7 @@ DIGESTS = {
 }
 
 
+@pytest.mark.once
 @KIND
 def test_trainings_have_the_bits_that_are_written_here(name, dtype, precision):
     found = set()
@@ -252,6 +254,7 @@ def test_trainings_have_the_bits_that_are_written_here(name, dtype, precision):
     assert len(found) == len(SHARDS)
 
 
+@pytest.mark.once
 @KIND
 def test_threads_and_places_of_the_input_change_no_bit(name, dtype, precision, variant):
     x, y, weights = make_data(name, dtype)
@@ -272,6 +275,7 @@ def test_threads_and_places_of_the_input_change_no_bit(name, dtype, precision, v
         assert len(reached) == len(values) == 1
 
 
+@pytest.mark.once
 @KIND
 def test_variants_give_the_same_loss(name, dtype, precision):
     x, y, weights = make_data(name, dtype)
@@ -287,6 +291,7 @@ def test_variants_give_the_same_loss(name, dtype, precision):
         assert len(values) == 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", LAYERS)
 def test_lbfgs_sums_in_shards(name):
     reached = {}
@@ -313,6 +318,7 @@ def test_lbfgs_sums_in_shards(name):
 # --- trainings -----------------------------------------------------------------------------------
 
 
+@pytest.mark.once
 @KIND
 @pytest.mark.parametrize("shards", [1, 3, 16])
 def test_steps_by_hand_are_those_of_a_fit(name, dtype, precision, shards, variant):
@@ -330,6 +336,7 @@ def test_steps_by_hand_are_those_of_a_fit(name, dtype, precision, shards, varian
     assert same_bits(model.parameters, fitted.parameters)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", LAYERS)
 def test_shuffled_batches_are_summed_as_those_in_order(name, variant):
     x, y, weights = make_data(name)

@@ -140,10 +140,10 @@ def use_variant(name: str) -> Iterator[None]:
 
     Notes
     -----
-    The block is kept in Python's context, as :func:`decimal.localcontext` is. So it holds
+    The block is kept in Python's context, as ``decimal.localcontext`` is. So it holds
 
     - in no thread started within it, unless that runs in a copy of the context, as those of
-      :func:`asyncio.to_thread` do, or those of :class:`threading.Thread` where Python's flag
+      ``asyncio.to_thread`` do, or those of ``threading.Thread`` where Python's flag
       ``thread_inherit_context`` is set;
     - for one asyncio task, across its ``await``, and for the tasks created within the block, which
       keep the variant after it; other tasks of the thread do not see it;
